@@ -13,6 +13,23 @@
  * go on working and record into a segment of the child's own.
  *
  * Text arguments are borrowed for the call. A `_length` of SIZE_MAX means "up to the NUL".
+ *
+ * Order. What a call tells is written at once, so the order of the calls is the order of the facts:
+ *
+ *   connect_begin, connect_end, { acquire_end, { statement_begin, [first_byte],
+ *     [transaction_begin | transaction_end], statement_end }, release }, connection_close
+ *
+ * - A transaction's begin or end is reported while the statement that caused it is still open, that
+ *   is before its weir_probe_statement_end: BEGIN belongs to the transaction that it opens, COMMIT
+ * to the one that it closes, and only so is it known at a statement's end whether the connection
+ * goes back to rest. A change that no statement caused (a lost connection) is reported when it is
+ * seen.
+ * - Several statements may be open at once (pipeline mode); each has its own weir_probe_statement.
+ * - Statements that are open when the connection is closed or reset are ended first, with
+ *   WEIR_FAILURE_ABANDONED or what else is true.
+ * - A hold is the time from an acquire to its release. Where acquires are not reported, a hold
+ * begins with the first statement or transaction on a connection at rest, and ends when no
+ * statement is open and no transaction; nothing needs to be called for it.
  */
 #ifndef WEIR_PROBE_H
 #define WEIR_PROBE_H
@@ -187,6 +204,11 @@ WEIR_API void weir_probe_tenant_set(const char *tenant);
 WEIR_API void weir_probe_trace_set(const char *traceparent, const char *tracestate);
 /** The calling thread's call site from now on; NULL: derived from the caller. */
 WEIR_API void weir_probe_call_site_set(const char *call_site);
+/** The calling thread speaks for the code at @return_address from now on: its call sites are
+ * derived from there and not from the caller of these functions. For wrappers of a database
+ * library, which set it to their own __builtin_return_address(0) before each statement. NULL: the
+ * caller again. */
+WEIR_API void weir_probe_caller_set(const void *return_address);
 
 /** What this process says of itself; all optional, before the first pool or connection. */
 struct weir_probe_identity {
