@@ -60,7 +60,25 @@ function(weir_test name)
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 120)
     endif()
-    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+        SKIP_RETURN_CODE 77)
+endfunction()
+
+# weir_python_test(NAME SOURCE file.py LABELS integration … [TIMEOUT seconds] [SERIAL]): a test of
+# real processes, written with tests/integration/harness; run with Debian's own Python.
+function(weir_python_test name)
+    cmake_parse_arguments(ARG "SERIAL" "SOURCE;TIMEOUT" "LABELS" ${ARGN})
+    if(NOT ARG_TIMEOUT)
+        set(ARG_TIMEOUT 180)
+    endif()
+    add_test(NAME ${name} COMMAND /usr/bin/python3 -B ${ARG_SOURCE}
+        WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+        SKIP_RETURN_CODE 77
+        ENVIRONMENT "WEIR_BUILD=${CMAKE_BINARY_DIR};WEIR_SANITIZE=${WEIR_SANITIZE};PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/integration")
+    if(ARG_SERIAL)
+        set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+    endif()
 endfunction()
 
 # weir_fuzz(NAME SOURCES … LINK … CORPUS dir): a libFuzzer target in the fuzz preset, and everywhere a
