@@ -39,8 +39,10 @@ static inline int lane_take(struct lane *lane, uint32_t length, struct lane_reco
 {
     uint32_t expected = 0;
     uint64_t head, tail, lap, offset, need;
+    bool wraps;
 
-    /* Partner: the release store in lane_free_owner(), so that we see its head and lap. */
+    /* Partner: the release stores in lane_publish() and lane_abandon(), so that we see its head and
+     * lap. */
     if (!atomic_compare_exchange_strong_explicit(&lane->owner, &expected, 1, memory_order_acquire,
                                                  memory_order_relaxed))
         return LANE_E_BUSY;
@@ -49,14 +51,13 @@ static inline int lane_take(struct lane *lane, uint32_t length, struct lane_reco
     /* Partner: the agent's release store of tail: its reads of the old bytes came before. */
     tail = atomic_load_explicit(&lane->tail, memory_order_acquire);
     offset = head - lap;
-    need = length;
-    if (offset + length > lane->capacity)
-        need += lane->capacity - offset;
+    wraps = offset + length > lane->capacity;
+    need = length + (wraps ? lane->capacity - offset : 0);
     if (head - tail + need > lane->capacity) {
         atomic_store_explicit(&lane->owner, 0, memory_order_release);
         return LANE_E_FULL;
     }
-    if (need > length) {
+    if (wraps) {
         if (offset < lane->capacity) {
             struct record_header *pad = (struct record_header *)(void *)(lane_data(lane) + offset);
             *pad = (struct record_header){.kind = RECORD_PAD,

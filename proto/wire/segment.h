@@ -28,7 +28,9 @@ enum {
 };
 
 enum segment_control {
-    SEGMENT_STOP_RECORDING = 1u << 0, /* set by the agent: record nothing until cleared */
+    /* Set by the agent: write no events and no names until cleared. The board goes on, so that
+     * gauges are right at once when recording does. */
+    SEGMENT_STOP_RECORDING = 1u << 0,
 };
 
 /* Why events that were recorded never reached the agent. Counted by the shim. */
@@ -116,8 +118,13 @@ enum process_observed {
 struct board_process {
     _Atomic uint32_t observed;        /* enum process_observed; release / acquire */
     _Atomic uint32_t library_version; /* PQlibVersion(), 0 unknown */
-    _Atomic uint64_t statements_open; /* statements begun and not ended */
-    _Atomic uint64_t progress; /* grows with anything recorded: a stopped process stands still */
+    /* Statements begun and not ended on connections that found no slot; the others are counted from
+     * their slots, since a word that every statement of every thread adds to twice costs as much as
+     * its event. */
+    _Atomic uint64_t statements_open;
+    /* Grows with anything recorded, in steps of about a millisecond: a stopped process stands still.
+     */
+    _Atomic uint64_t progress;
     uint64_t reserved[5];
 };
 
