@@ -1,0 +1,1 @@
+weir_python_test(processes SOURCE test_processes.py LABELS integration TIMEOUT 180)
