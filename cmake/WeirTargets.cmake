@@ -97,3 +97,12 @@ function(weir_fuzz name)
     endif()
     set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
+
+# weir_bench(NAME SOURCES … LINK …): a program that tools/bench runs; prints one JSON object a row:
+# {"name", "ours", "peer", "peer_name", "unit", "ratio", "budget", "holds"}.
+function(weir_bench name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE weir_flags ${ARG_LINK})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endfunction()

@@ -20,7 +20,7 @@ def bin_dir():
 
 
 class Postgres:
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, extension=True):
         self._holder = temporary_directory()
         self.dir = self._holder.name
         self.port = free_port()
@@ -52,7 +52,8 @@ class Postgres:
         }
         self.process = None
         self.start()
-        self.sql("CREATE EXTENSION pg_stat_statements")
+        if extension:
+            self.sql("CREATE EXTENSION pg_stat_statements")
 
     def start(self):
         argv = [f"{self.bin}/postgres", "-D", self.data]
