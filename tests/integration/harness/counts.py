@@ -1,6 +1,7 @@
 """The counts of the same statements as seen by PostgreSQL, the API, a scrape and a Collector."""
 
 import collections
+import re
 import subprocess
 
 from . import build_dir
@@ -20,9 +21,14 @@ def fingerprints(texts):
     return [line.split("\t")[0] for line in lines]
 
 
+# PostgreSQL keeps an EXECUTE under the whole text of its PREPARE; we keep it under what follows AS.
+PREPARE = re.compile(r"^\s*PREPARE\s+\S+\s*(?:\([^)]*\))?\s+AS\s+", re.IGNORECASE)
+
+
 def postgres_counts(postgres, database, without=()):
     """{fingerprint: calls} of pg_stat_statements; @without: the test's own statements."""
-    rows = postgres.statements(database)
+    rows = [(PREPARE.sub("", query), calls, rows)
+            for query, calls, rows in postgres.statements(database)]
     counts = collections.Counter()
     skip = set(fingerprints(without)) if without else set()
     for fingerprint, (_, calls, _) in zip(fingerprints(row[0] for row in rows), rows):
