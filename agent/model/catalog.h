@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The instrumentation scope of everything that leaves the agent, on every way out; its version is
+ * WEIR_VERSION. */
+#define CATALOG_SCOPE "weir"
+
 enum metric_kind {
     METRIC_COUNTER, /* monotonic sum */
     METRIC_UPDOWN,  /* non-monotonic sum: cumulative whatever the temporality */
