@@ -1,7 +1,8 @@
 /* The writing half of the board: slots between an odd and an even sequence, gauges by one atomic
  * step each. Never waits.
  *
- * A slot or waiter entry has one writer at a time (its connection's thread); a pool entry has many. */
+ * A slot or waiter entry has one writer at a time (its connection's thread); a pool entry has many.
+ */
 #pragma once
 
 #include "proto/wire/segment.h"

@@ -122,7 +122,8 @@ struct board_process {
      * their slots, since a word that every statement of every thread adds to twice costs as much as
      * its event. */
     _Atomic uint64_t statements_open;
-    /* Grows with anything recorded, in steps of about a millisecond: a stopped process stands still.
+    /* Grows with anything recorded, in steps of about a millisecond: a stopped process stands
+     * still.
      */
     _Atomic uint64_t progress;
     uint64_t reserved[5];

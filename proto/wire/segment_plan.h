@@ -16,21 +16,23 @@ static inline uint64_t segment_board_size(uint64_t pools, uint64_t slots, uint64
 
 /* Fills @header (zeroed by the caller) for a segment of @size bytes, a multiple of SEGMENT_PAGE
  * between SEGMENT_SIZE_MIN and SEGMENT_SIZE_MAX: all but id, pid and times. Each region starts on a
- * page; an eighth of what the board leaves is for names, the rest for lanes. Returns 0 or -EINVAL.
- */
+ * page; three sixteenths are for names, what the board leaves is for lanes. A segment smaller than
+ * the default has fewer entries on its board in proportion; a larger one has no more, since entries
+ * follow connections and not load. Returns 0 or -EINVAL. */
 static inline int segment_plan(uint64_t size, struct segment_header *header)
 {
     const uint64_t page = SEGMENT_PAGE;
+    uint64_t scale = size < SEGMENT_SIZE_DEFAULT ? size : SEGMENT_SIZE_DEFAULT;
     uint64_t board, names, left;
 
     if (size < SEGMENT_SIZE_MIN || size > SEGMENT_SIZE_MAX || size % page)
         return -EINVAL;
-    board = segment_board_size(SEGMENT_POOLS, SEGMENT_SLOTS, SEGMENT_WAITERS);
+    header->slot_count = (uint32_t)(SEGMENT_SLOTS * scale / SEGMENT_SIZE_DEFAULT);
+    header->waiter_count = (uint32_t)(SEGMENT_WAITERS * scale / SEGMENT_SIZE_DEFAULT);
+    board = segment_board_size(SEGMENT_POOLS, header->slot_count, header->waiter_count);
     board = (board + page - 1) / page * page;
+    names = (size / 16 * 3 + page - 1) / page * page;
     left = size - page - board;
-    names = left / 8 / page * page;
-    if (names < 16 * page)
-        names = 16 * page;
     header->magic = SEGMENT_MAGIC;
     header->version_major = WIRE_VERSION_MAJOR;
     header->version_minor = WIRE_VERSION_MINOR;
@@ -43,8 +45,6 @@ static inline int segment_plan(uint64_t size, struct segment_header *header)
     header->lane_stride = (uint32_t)((left - names) / SEGMENT_LANES / page * page);
     header->lane_count = SEGMENT_LANES;
     header->pool_count = SEGMENT_POOLS;
-    header->slot_count = SEGMENT_SLOTS;
-    header->waiter_count = SEGMENT_WAITERS;
     return 0;
 }
 

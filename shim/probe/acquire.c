@@ -1,0 +1,164 @@
+#include "shim/probe/acquire.h"
+
+#include <string.h>
+
+#include "shim/probe/clock.h"
+#include "shim/probe/hold.h"
+#include "shim/probe/lanes.h"
+#include "shim/probe/names.h"
+#include "shim/probe/normalize.h"
+#include "shim/probe/thread.h"
+
+/* Lies in the caller's struct weir_probe_acquire. */
+struct acquire {
+    struct pool_target *target; /* NULL: not recorded */
+    uint64_t begin_ns;
+    struct origin origin;
+    uint32_t generation;
+    uint16_t waiter; /* place on the board */
+};
+static_assert(sizeof(struct acquire) <= sizeof(struct weir_probe_acquire),
+              "opaque is large enough");
+
+static struct acquire *acquire_in(struct weir_probe_acquire *room)
+{
+    return (struct acquire *)(void *)room;
+}
+
+static void waiter_show(const struct segment *segment, struct acquire *acquire,
+                        struct board_pool *pool)
+{
+    struct board_waiter *waiter;
+    uint64_t trace[2];
+    uint32_t waiting, idle;
+
+    acquire->waiter = BOARD_NO_PLACE;
+    if (!pool)
+        return;
+    waiting = atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_release) + 1;
+    idle = atomic_load_explicit(&pool->idle, memory_order_relaxed);
+    /* A request that finds an idle connection passes through without waiting for anybody. */
+    if (waiting > idle)
+        board_peak_raise(&pool->waiting_peak, acquire->begin_ns, waiting - idle);
+    acquire->waiter = board_waiter_claim(segment);
+    if (acquire->waiter == BOARD_NO_PLACE)
+        return;
+    waiter = &segment->waiters[acquire->waiter];
+    memcpy(trace, acquire->origin.trace_id, sizeof(trace));
+    board_entry_open(&waiter->sequence);
+    BOARD_STORE(waiter->pool, (uint32_t)(pool - segment->pools));
+    BOARD_STORE(waiter->call_site, acquire->origin.call_site);
+    BOARD_STORE(waiter->tenant, acquire->origin.tenant);
+    BOARD_STORE(waiter->trace_id[0], trace[0]);
+    BOARD_STORE(waiter->trace_id[1], trace[1]);
+    BOARD_STORE(waiter->thread, thread_self.number);
+    BOARD_STORE(waiter->since_ns, acquire->begin_ns);
+    board_entry_close(&waiter->sequence);
+}
+
+void acquire_begin(struct weir_probe_pool *pool, struct weir_probe_acquire *room,
+                   const char *call_site, const void *caller)
+{
+    const struct segment *segment = segment_enter();
+    struct acquire *acquire;
+    struct view site = {call_site, call_site ? strnlen(call_site, NAME_TEXT_MAX) : 0};
+
+    if (!room)
+        return;
+    acquire = acquire_in(room);
+    acquire->target = NULL;
+    if (!pool || !segment)
+        return;
+    origin_of_thread(segment, &acquire->origin);
+    if (site.length) {
+        acquire->origin.call_site = name_id(site);
+        (void)names_announce(segment, NAME_CALL_SITE, acquire->origin.call_site, site,
+                             0); /* refused: counted; told again at the next acquire */
+    }
+    origin_add_caller(segment, caller, &acquire->origin);
+    acquire->target = atomic_load_explicit(&pool->main, memory_order_acquire);
+    acquire->generation = segment->generation;
+    acquire->begin_ns = probe_clock_ns();
+    waiter_show(segment, acquire, pool_target_board(segment, acquire->target));
+}
+
+static void acquire_record(const struct segment *segment, const struct acquire *acquire,
+                           const struct weir_probe_connection *connection,
+                           enum weir_failure failure, const char *sqlstate, uint64_t now_ns)
+{
+    bool has_context = origin_has_context(&acquire->origin);
+    uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
+    struct pool_target *target = connection ? connection->target : acquire->target;
+    struct record_acquire *record;
+    struct lane_record taken;
+
+    if (!lanes_take(segment, length, &taken))
+        return;
+    record = (struct record_acquire *)(void *)taken.header;
+    *record = (struct record_acquire){
+        .head = {.header = {.kind = RECORD_ACQUIRE, .length = (uint16_t)length, .time_ns = now_ns},
+                 .target = pool_target_name(segment, target),
+                 .hold_id = connection ? connection->hold.id : 0},
+        .wait_ns = now_ns > acquire->begin_ns ? now_ns - acquire->begin_ns : 0,
+        .failure = (uint8_t)failure,
+        .slot = connection ? connection_slot(connection) : RECORD_NO_SLOT,
+        .call_site = acquire->origin.call_site,
+    };
+    sqlstate_copy(sqlstate, record->sqlstate);
+    if (has_context) {
+        record->head.flags |= EVENT_HAS_CONTEXT;
+        origin_write(&acquire->origin, 0, connection ? connection->backend_pid : 0,
+                     (struct event_context *)(void *)(record + 1));
+    }
+    lanes_publish(segment, &taken);
+}
+
+static void waiter_leave(const struct segment *segment, struct acquire *acquire,
+                         enum weir_failure failure)
+{
+    struct board_pool *pool = pool_target_board(segment, acquire->target);
+
+    if (pool) {
+        atomic_fetch_sub_explicit(&pool->waiting, 1, memory_order_release);
+        if (failure == WEIR_FAILURE_TIMEOUT)
+            atomic_fetch_add_explicit(&pool->timeouts, 1, memory_order_release);
+    }
+    if (acquire->waiter != BOARD_NO_PLACE)
+        board_waiter_free(segment, acquire->waiter);
+}
+
+void acquire_end(struct weir_probe_acquire *room, struct weir_probe_connection *connection,
+                 enum weir_failure failure, const char *sqlstate)
+{
+    const struct segment *segment = connection ? connection_enter(connection) : segment_enter();
+    struct acquire *acquire;
+    uint64_t now_ns;
+
+    if (!room)
+        return;
+    acquire = acquire_in(room);
+    if (!acquire->target || !segment || acquire->generation != segment->generation)
+        return;
+    now_ns = probe_clock_ns();
+    if (connection && failure == WEIR_FAILURE_NONE) {
+        hold_end(segment, connection, now_ns, true); /* the pool's own use of it, if any */
+        hold_begin(connection, HOLD_ACQUIRED, now_ns, now_ns - acquire->begin_ns, &acquire->origin);
+    }
+    acquire_record(segment, acquire, connection, failure, sqlstate, now_ns);
+    waiter_leave(segment, acquire, failure);
+    if (connection)
+        connection_show(segment, connection, now_ns);
+    acquire->target = NULL;
+}
+
+void acquire_release(struct weir_probe_connection *connection)
+{
+    const struct segment *segment = connection ? connection_enter(connection) : NULL;
+    uint64_t now_ns;
+
+    if (!segment || connection->hold.kind != HOLD_ACQUIRED)
+        return;
+    now_ns = probe_clock_ns();
+    hold_end(segment, connection, now_ns, true);
+    connection_show(segment, connection, now_ns);
+}

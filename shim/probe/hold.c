@@ -1,0 +1,103 @@
+#include "shim/probe/hold.h"
+
+#include "shim/probe/lanes.h"
+
+enum { HOLD_ID_BLOCK = 1 << 20 };
+
+/* Ids are given out to connections in blocks, so that a hold touches no word that others share. */
+static _Atomic uint64_t hold_id_blocks;
+
+static uint64_t hold_id_next(struct weir_probe_connection *connection)
+{
+    if (connection->hold_id_next == connection->hold_id_end) {
+        uint64_t block = atomic_fetch_add_explicit(&hold_id_blocks, 1, memory_order_relaxed);
+        connection->hold_id_next = block * HOLD_ID_BLOCK + 1;
+        connection->hold_id_end = connection->hold_id_next + HOLD_ID_BLOCK;
+    }
+    return connection->hold_id_next++;
+}
+
+void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, uint64_t now_ns,
+                uint64_t wait_ns, const struct origin *origin)
+{
+    connection->oldest_open = 0;
+    connection->hold = (struct hold){
+        .id = hold_id_next(connection),
+        .begin_ns = now_ns,
+        .phase_since_ns = now_ns,
+        .wait_ns = wait_ns,
+        .kind = kind,
+        .origin = *origin,
+    };
+}
+
+void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns)
+{
+    struct hold *hold = &connection->hold;
+    uint64_t passed_ns;
+
+    if (hold->kind == HOLD_NONE || now_ns <= hold->phase_since_ns)
+        return;
+    passed_ns = now_ns - hold->phase_since_ns;
+    if (connection->statements_open) {
+        hold->executing_ns += passed_ns;
+        if (connection->transaction.begin_ns)
+            connection->transaction.executing_ns += passed_ns;
+    } else if (connection->transaction.begin_ns) {
+        hold->idle_in_transaction_ns += passed_ns;
+    } else {
+        hold->idle_ns += passed_ns;
+    }
+    hold->phase_since_ns = now_ns;
+}
+
+bool hold_is_over(const struct weir_probe_connection *connection)
+{
+    return connection->hold.kind == HOLD_IMPLICIT && !connection->statements_open &&
+           !connection->transaction.begin_ns;
+}
+
+static void hold_record(const struct segment *segment, struct weir_probe_connection *connection,
+                        uint64_t now_ns)
+{
+    const struct hold *hold = &connection->hold;
+    bool has_context = origin_has_context(&hold->origin);
+    uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
+    struct lane_record taken;
+    struct record_release *release;
+
+    if (!lanes_take(segment, length, &taken))
+        return;
+    release = (struct record_release *)(void *)taken.header;
+    *release = (struct record_release){
+        .use_ns = hold->executing_ns + hold->idle_in_transaction_ns + hold->idle_ns,
+        .executing_ns = hold->executing_ns,
+        .idle_in_transaction_ns = hold->idle_in_transaction_ns,
+        .idle_ns = hold->idle_ns,
+        .slot = connection_slot(connection),
+        .call_site = hold->origin.call_site,
+        .wait_ns = hold->wait_ns,
+    };
+    connection_event_head(segment, connection, RECORD_RELEASE, length, now_ns, &release->head);
+    release->head.sequence = hold->statements;
+    if (has_context) {
+        release->head.flags |= EVENT_HAS_CONTEXT;
+        origin_write(&hold->origin, 0, connection->backend_pid,
+                     (struct event_context *)(void *)(release + 1));
+    }
+    lanes_publish(segment, &taken);
+}
+
+void hold_end(const struct segment *segment, struct weir_probe_connection *connection,
+              uint64_t now_ns, bool has_record)
+{
+    if (connection->hold.kind == HOLD_NONE)
+        return;
+    hold_advance(connection, now_ns);
+    if (has_record)
+        hold_record(segment, connection, now_ns);
+    connection->hold.kind = HOLD_NONE;
+    connection->hold.id = 0;
+    connection->hold.statements = 0;
+    connection->oldest_open = 0;
+}

@@ -1,0 +1,21 @@
+/* The hold of a connection: whose it is for how long, and how that time splits into executing, idle
+ * in transaction and idle. The phases sum to the whole, since every instant ends one and begins the
+ * next. */
+#pragma once
+
+#include "shim/probe/connection.h"
+
+/* Begins a hold on a connection that has none. */
+void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, uint64_t now_ns,
+                uint64_t wait_ns, const struct origin *origin);
+
+/* Adds the time since the last change to the phase that was. Before every change of what is open.
+ */
+void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns);
+
+/* Whether nothing keeps an implicit hold any longer. */
+bool hold_is_over(const struct weir_probe_connection *connection);
+
+/* Ends the hold: its release is recorded if @has_record. The board is the caller's. */
+void hold_end(const struct segment *segment, struct weir_probe_connection *connection,
+              uint64_t now_ns, bool has_record);

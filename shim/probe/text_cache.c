@@ -1,0 +1,122 @@
+/* Sets of four: the first two ways are for texts that came back, the last two for new ones, so that
+ * a stream of texts with literals in them (each seen once) does not push out the ones in daily use.
+ */
+#include "shim/probe/text_cache.h"
+
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { SETS = 2048, WAYS = 4, KEPT_WAYS = 2 };
+
+/* check_low and check_high are the key, each mixed with fingerprint and meta: words of two
+ * different writers do not fit together. All zero: empty. */
+struct entry {
+    _Atomic uint64_t check_low;
+    _Atomic uint64_t check_high;
+    _Atomic uint64_t fingerprint;
+    _Atomic uint64_t meta;
+};
+
+static struct entry entries[SETS][WAYS];
+static _Atomic uint64_t seed;
+
+uint64_t text_cache_seed(void)
+{
+    uint64_t made = atomic_load_explicit(&seed, memory_order_relaxed), expected = 0;
+
+    if (__builtin_expect(made != 0, 1))
+        return made;
+    if (syscall(SYS_getrandom, &made, sizeof(made), 1 /* GRND_NONBLOCK */) != (long)sizeof(made))
+        made = clock_monotonic_ns() ^ (uint64_t)(uintptr_t)&made << 16;
+    made |= 1;
+    if (!atomic_compare_exchange_strong_explicit(&seed, &expected, made, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return expected;
+    return made;
+}
+
+static uint64_t meta_of(const struct text_known *known)
+{
+    return (uint64_t)known->epoch | (uint64_t)known->is_announced << 16 |
+           (uint64_t)known->verb << 24 | (uint64_t)known->flags << 32 | UINT64_C(1) << 63;
+}
+
+static bool entry_read(const struct entry *entry, struct text_key key, struct text_known *ret)
+{
+    uint64_t fingerprint = atomic_load_explicit(&entry->fingerprint, memory_order_relaxed);
+    uint64_t meta = atomic_load_explicit(&entry->meta, memory_order_relaxed);
+    uint64_t low = atomic_load_explicit(&entry->check_low, memory_order_relaxed);
+    uint64_t high = atomic_load_explicit(&entry->check_high, memory_order_relaxed);
+
+    if ((low ^ fingerprint ^ meta) != key.low || (high ^ fingerprint << 1 ^ meta) != key.high ||
+        !meta)
+        return false;
+    ret->fingerprint = fingerprint;
+    ret->epoch = (uint16_t)meta;
+    ret->is_announced = meta >> 16 & 1;
+    ret->verb = (uint8_t)(meta >> 24);
+    ret->flags = (uint8_t)(meta >> 32);
+    return true;
+}
+
+static void entry_write(struct entry *entry, struct text_key key, const struct text_known *known)
+{
+    uint64_t meta = meta_of(known);
+
+    atomic_store_explicit(&entry->check_low, key.low ^ known->fingerprint ^ meta,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entry->check_high, key.high ^ known->fingerprint << 1 ^ meta,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entry->fingerprint, known->fingerprint, memory_order_relaxed);
+    atomic_store_explicit(&entry->meta, meta, memory_order_relaxed);
+}
+
+static void word_swap(_Atomic uint64_t *a, _Atomic uint64_t *b)
+{
+    uint64_t was = atomic_load_explicit(a, memory_order_relaxed);
+
+    atomic_store_explicit(a, atomic_load_explicit(b, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(b, was, memory_order_relaxed);
+}
+
+/* A text that came back changes places with a kept one. */
+static void entry_keep(struct entry *set, unsigned way)
+{
+    struct entry *kept = &set[way % KEPT_WAYS], *back = &set[way];
+
+    word_swap(&kept->check_low, &back->check_low);
+    word_swap(&kept->check_high, &back->check_high);
+    word_swap(&kept->fingerprint, &back->fingerprint);
+    word_swap(&kept->meta, &back->meta);
+}
+
+bool text_cache_find(struct text_key key, struct text_known *ret)
+{
+    struct entry *set = entries[key.low % SETS];
+
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (!entry_read(&set[way], key, ret))
+            continue;
+        if (__builtin_expect(way >= KEPT_WAYS, 0))
+            entry_keep(set, way);
+        return true;
+    }
+    return false;
+}
+
+void text_cache_store(struct text_key key, const struct text_known *known)
+{
+    struct entry *set = entries[key.low % SETS];
+    struct text_known seen;
+
+    for (unsigned way = 0; way < WAYS; way++)
+        if (entry_read(&set[way], key, &seen)) {
+            entry_write(&set[way], key, known);
+            return;
+        }
+    /* The high word's bit: as good as any coin. */
+    entry_write(&set[KEPT_WAYS + (key.high & 1)], key, known);
+}

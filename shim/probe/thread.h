@@ -1,0 +1,55 @@
+/* What the probe knows of the calling thread: 64 bytes of initial-exec thread-local storage, which
+ * a library that is loaded late may still have. Zero is a thread's right beginning. */
+#pragma once
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "shim/probe/segment.h"
+
+struct thread {
+    uint8_t trace_id[16];
+    uint8_t parent_span_id[8];
+    uint64_t tenant; /* name ids, 0 = none */
+    uint64_t tracestate;
+    uint64_t call_site;
+    const void *caller; /* of weir_probe_caller_set */
+    uint32_t number;    /* the kernel's thread id; 0: not asked yet */
+    uint16_t epoch;     /* low bits of the epoch in which the names above were last announced */
+    uint8_t lane;       /* own lane + 1; 0: none yet */
+    uint8_t trace_flags;
+};
+
+static_assert(sizeof(struct thread) == 64, "the surplus of static TLS is small");
+
+extern __thread struct thread thread_self;
+
+/* Gives the thread its number and lane. */
+void thread_arrive(void);
+
+static inline struct thread *thread_enter(void)
+{
+    struct thread *self = &thread_self;
+
+    if (__builtin_expect(!self->lane, 0))
+        thread_arrive();
+    return self;
+}
+
+/* Announces the thread's names again if the agent raised the epoch since. */
+void thread_names_announce(const struct segment *segment, struct thread *self);
+
+static inline void thread_names_renew(const struct segment *segment, struct thread *self)
+{
+    if (__builtin_expect(self->epoch != (uint16_t)segment_epoch(segment), 0))
+        thread_names_announce(segment, self);
+}
+
+/* After fork: the surviving thread has a new number. */
+void thread_fork_child(void);
+
+/* weir_probe_tenant_set and its kin. */
+void thread_tenant_set(const char *tenant);
+void thread_trace_set(const char *traceparent, const char *tracestate);
+void thread_call_site_set(const char *call_site);
+void thread_caller_set(const void *return_address);
