@@ -118,6 +118,7 @@ int lane_reader_next(struct lane_reader *reader, struct lane_record_copy *copy,
     /* The header is the copy that was judged, whatever stands in the lane meanwhile. */
     memcpy(copy->bytes, &header, sizeof(header));
     memcpy(copy->bytes + sizeof(header), bytes + sizeof(header), header.length - sizeof(header));
+    reader->record = reader->position;
     reader->position += header.length;
     reader->number++;
     *ret = (const struct record_header *)(const void *)copy->bytes;
@@ -127,6 +128,7 @@ int lane_reader_next(struct lane_reader *reader, struct lane_record_copy *copy,
 void lane_reader_condemn(struct lane_reader *reader)
 {
     reader->number--;
+    reader->position = reader->record;
     reader->fault = LANE_FAULT_RECORD;
 }
 

@@ -34,6 +34,7 @@ struct lane_reader {
     uint32_t capacity; /* checked when opened */
     enum lane_fault fault;
     uint64_t position; /* of the next record to read */
+    uint64_t record;   /* position of the last record read */
     uint64_t head;     /* as acquired by the last look */
     uint64_t tail;     /* as we last stored it */
     uint64_t number;   /* records before position, PADs left out */
@@ -70,7 +71,7 @@ int lane_reader_look(struct lane_reader *reader) __attribute__((warn_unused_resu
 int lane_reader_next(struct lane_reader *reader, struct lane_record_copy *copy,
                      const struct record_header **ret) __attribute__((warn_unused_result));
 
-/* The caller found the last record impossible: the lane ends before it. */
+/* The caller found the last record impossible: the lane ends before it. Once after a read. */
 void lane_reader_condemn(struct lane_reader *reader);
 
 /* A checkpoint covers everything before @position: the writer may use it again. */
