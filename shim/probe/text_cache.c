@@ -74,23 +74,29 @@ static void entry_write(struct entry *entry, struct text_key key, const struct t
     atomic_store_explicit(&entry->meta, meta, memory_order_relaxed);
 }
 
-static void word_swap(_Atomic uint64_t *a, _Atomic uint64_t *b)
+static void entry_copy(struct entry *to, const struct entry *from)
 {
-    uint64_t was = atomic_load_explicit(a, memory_order_relaxed);
-
-    atomic_store_explicit(a, atomic_load_explicit(b, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(b, was, memory_order_relaxed);
+    atomic_store_explicit(&to->check_low,
+                          atomic_load_explicit(&from->check_low, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&to->check_high,
+                          atomic_load_explicit(&from->check_high, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&to->fingerprint,
+                          atomic_load_explicit(&from->fingerprint, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&to->meta, atomic_load_explicit(&from->meta, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
-/* A text that came back changes places with a kept one. */
-static void entry_keep(struct entry *set, unsigned way)
+/* A text that came back moves to the front; the last kept one takes its place among the new. */
+static void entry_keep(struct entry *set, unsigned way, struct text_key key,
+                       const struct text_known *known)
 {
-    struct entry *kept = &set[way % KEPT_WAYS], *back = &set[way];
-
-    word_swap(&kept->check_low, &back->check_low);
-    word_swap(&kept->check_high, &back->check_high);
-    word_swap(&kept->fingerprint, &back->fingerprint);
-    word_swap(&kept->meta, &back->meta);
+    entry_copy(&set[way], &set[KEPT_WAYS - 1]);
+    for (unsigned i = KEPT_WAYS - 1; i > 0; i--)
+        entry_copy(&set[i], &set[i - 1]);
+    entry_write(&set[0], key, known);
 }
 
 bool text_cache_find(struct text_key key, struct text_known *ret)
@@ -101,7 +107,7 @@ bool text_cache_find(struct text_key key, struct text_known *ret)
         if (!entry_read(&set[way], key, ret))
             continue;
         if (__builtin_expect(way >= KEPT_WAYS, 0))
-            entry_keep(set, way);
+            entry_keep(set, way, key, ret);
         return true;
     }
     return false;
