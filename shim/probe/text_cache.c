@@ -123,6 +123,7 @@ void text_cache_store(struct text_key key, const struct text_known *known)
             entry_write(&set[way], key, known);
             return;
         }
-    /* The high word's bit: as good as any coin. */
-    entry_write(&set[KEPT_WAYS + (key.high & 1)], key, known);
+    for (unsigned way = WAYS - 1; way > KEPT_WAYS; way--)
+        entry_copy(&set[way], &set[way - 1]);
+    entry_write(&set[KEPT_WAYS], key, known);
 }
