@@ -136,9 +136,9 @@ int listen_address_open(const struct listen_address *wanted)
     bool is_any = !address.is_unix && address.host[0] == '\0';
     int on = 1;
     CLEANUP(closep)
-    int fd =
-        is_any ? any_address_socket(&address)
-               : socket(address.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = is_any
+                 ? any_address_socket(&address)
+                 : socket(address.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return is_any ? fd : -errno;

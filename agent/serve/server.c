@@ -11,7 +11,7 @@
 #include "agent/serve/answer.h"
 #include "agent/serve/api.h"
 #include "agent/serve/exposition.h"
-#include "agent/serve/listener.h"
+#include "agent/serve/http_listener.h"
 #include "agent/serve/negotiation.h"
 #include "agent/serve/page.h"
 
@@ -23,7 +23,7 @@ static const char api_prefix[] = "/api/v1/";
 struct scrape {
     struct scrape *next;
     struct server *server; /* NULL: the request is over */
-    struct listener *listener;
+    struct http_listener *listener;
     struct MHD_Connection *connection;
     uint64_t deadline_ms; /* by uv_now */
     bool is_suspended, is_called_back, is_late;
@@ -34,7 +34,7 @@ struct server {
     struct serve_source source;
     uv_loop_t *loop;
     char *token; /* NULL: none */
-    struct listener http, metrics;
+    struct http_listener http, metrics;
     bool has_http, has_metrics; /* configured */
     uv_timer_t scrape_timer;
     struct scrape *scrapes; /* waiting; in order of their deadlines */
@@ -76,7 +76,7 @@ static void scrape_resume(struct scrape *scrape)
     scrape->is_suspended = false;
     scrape_unlink(scrape);
     MHD_resume_connection(scrape->connection);
-    listener_wake(scrape->listener);
+    http_listener_wake(scrape->listener);
 }
 
 static void on_snapshot(void *token, const struct snapshot *snapshot)
@@ -121,7 +121,7 @@ static void scrape_suspend(struct scrape *scrape)
         (void)uv_timer_start(&server->scrape_timer, on_scrape_timer, SERVE_SNAPSHOT_WAIT_MS, 0);
 }
 
-static struct scrape *scrape_begin(struct server *server, struct listener *listener,
+static struct scrape *scrape_begin(struct server *server, struct http_listener *listener,
                                    struct MHD_Connection *connection)
 {
     struct scrape *scrape = calloc(1, sizeof(*scrape));
@@ -207,7 +207,7 @@ static void path_answer(struct server *server, bool is_metrics_only, const char 
 }
 
 /* Writes the refusal into @answer; false: the request may go on. */
-static bool is_refused(struct server *server, struct listener *listener,
+static bool is_refused(struct server *server, struct http_listener *listener,
                        struct MHD_Connection *connection, const char *path, const char *method,
                        struct answer *answer)
 {
@@ -241,7 +241,7 @@ static bool is_refused(struct server *server, struct listener *listener,
     return false;
 }
 
-static enum MHD_Result on_request(struct listener *listener, struct MHD_Connection *connection,
+static enum MHD_Result on_request(struct http_listener *listener, struct MHD_Connection *connection,
                                   const char *path, const char *method, void **request)
 {
     struct server *server = listener->userdata;
@@ -269,7 +269,7 @@ static enum MHD_Result on_request(struct listener *listener, struct MHD_Connecti
     return result;
 }
 
-static void on_completed(struct listener *listener, void *request)
+static void on_completed(struct http_listener *listener, void *request)
 {
     struct scrape *scrape = request;
 
@@ -283,7 +283,7 @@ static void on_completed(struct listener *listener, void *request)
 
 /* Listeners. */
 
-static void on_changed(struct listener *listener, int error)
+static void on_changed(struct http_listener *listener, int error)
 {
     struct server *server = listener->userdata;
     const char *name = listener == &server->http ? "http" : "metrics-http";
@@ -307,7 +307,8 @@ static void on_changed(struct listener *listener, int error)
         (void)snprintf(message, sizeof(message), "%s listens on %s%s%s:%u", name,
                        strchr(listener->address.host, ':') ? "[" : "",
                        listener->address.host[0] ? listener->address.host : "*",
-                       strchr(listener->address.host, ':') ? "]" : "", listener_port(listener));
+                       strchr(listener->address.host, ':') ? "]" : "",
+                       http_listener_port(listener));
     server_log(server, SERVE_INFO, message);
 }
 
@@ -319,7 +320,7 @@ static void handle_closed(struct server *server)
     free(server);
 }
 
-static void on_listener_closed(struct listener *listener)
+static void on_listener_closed(struct http_listener *listener)
 {
     handle_closed(listener->userdata);
 }
@@ -329,11 +330,11 @@ static void on_timer_closed(uv_handle_t *handle)
     handle_closed(handle->data);
 }
 
-static const struct listener_ops listener_ops = {on_request, on_completed, on_changed,
-                                                 on_listener_closed};
+static const struct http_listener_ops listener_ops = {on_request, on_completed, on_changed,
+                                                      on_listener_closed};
 
-static int listener_start(struct server *server, struct listener *listener,
-                          const struct serve_opts *opts, bool *ret_is_open)
+static int http_listener_start(struct server *server, struct http_listener *listener,
+                               const struct serve_opts *opts, bool *ret_is_open)
 {
     if (listener->address.is_off)
         return 0;
@@ -342,7 +343,7 @@ static int listener_start(struct server *server, struct listener *listener,
     listener->connections_max =
         opts->connections_max > 0 ? opts->connections_max : SERVE_CONNECTIONS_MAX;
     listener->retry_ms = SERVE_RETRY_MS;
-    int r = listener_open(listener, opts->loop);
+    int r = http_listener_open(listener, opts->loop);
     if (r < 0)
         return r;
     *ret_is_open = true;
@@ -380,9 +381,9 @@ int server_new(const struct serve_opts *opts, struct server **ret)
     }
     server->scrape_timer.data = server;
     server->open_handles = 1;
-    r = listener_start(server, &server->http, opts, &server->has_http);
+    r = http_listener_start(server, &server->http, opts, &server->has_http);
     if (r == 0)
-        r = listener_start(server, &server->metrics, opts, &server->has_metrics);
+        r = http_listener_start(server, &server->metrics, opts, &server->has_metrics);
     if (r < 0) {
         (void)server_free(server);
         return r;
@@ -398,9 +399,9 @@ struct server *server_free(struct server *server)
     while (server->scrapes)
         scrape_resume(server->scrapes);
     if (server->has_http)
-        listener_close(&server->http);
+        http_listener_close(&server->http);
     if (server->has_metrics)
-        listener_close(&server->metrics);
+        http_listener_close(&server->metrics);
     uv_close((uv_handle_t *)&server->scrape_timer, on_timer_closed);
     return NULL;
 }
@@ -412,10 +413,10 @@ struct serve_stats server_stats(const struct server *server)
 
 uint16_t server_http_port(const struct server *server)
 {
-    return server->has_http ? listener_port(&server->http) : 0;
+    return server->has_http ? http_listener_port(&server->http) : 0;
 }
 
 uint16_t server_metrics_port(const struct server *server)
 {
-    return server->has_metrics ? listener_port(&server->metrics) : 0;
+    return server->has_metrics ? http_listener_port(&server->metrics) : 0;
 }

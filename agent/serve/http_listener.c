@@ -1,6 +1,6 @@
 /* libmicrohttpd keeps all its descriptors in one epoll descriptor; the loop polls that one and lets
  * the daemon run when it is readable or the daemon's next time-out is due. */
-#include "agent/serve/listener.h"
+#include "agent/serve/http_listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                                   const char *path, const char *method, const char *version,
                                   const char *upload, size_t *upload_size, void **request)
 {
-    struct listener *listener = userdata;
+    struct http_listener *listener = userdata;
 
     (void)version;
     (void)upload;
@@ -41,7 +41,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 static void on_completed(void *userdata, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode code)
 {
-    struct listener *listener = userdata;
+    struct http_listener *listener = userdata;
 
     (void)connection;
     (void)code;
@@ -52,12 +52,12 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
 static void on_timer(uv_timer_t *timer);
 
-static void timer_start(struct listener *listener, uint64_t timeout_ms)
+static void timer_start(struct http_listener *listener, uint64_t timeout_ms)
 {
     (void)uv_timer_start(&listener->timer, on_timer, timeout_ms, 0); /* fails only when closing */
 }
 
-static void listener_run(struct listener *listener)
+static void http_listener_run(struct http_listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
 
@@ -70,15 +70,15 @@ static void listener_run(struct listener *listener)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct listener *listener = poll->data;
+    struct http_listener *listener = poll->data;
 
     (void)status;
     (void)events;
     if (listener->daemon)
-        listener_run(listener);
+        http_listener_run(listener);
 }
 
-static int daemon_start(struct listener *listener)
+static int daemon_start(struct http_listener *listener)
 {
     unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
 
@@ -93,7 +93,7 @@ static int daemon_start(struct listener *listener)
     return listener->daemon ? 0 : -ENOMEM;
 }
 
-static int poll_start(struct listener *listener)
+static int poll_start(struct http_listener *listener)
 {
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -108,7 +108,7 @@ static int poll_start(struct listener *listener)
     return uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
-static int listener_listen(struct listener *listener)
+static int http_listener_listen(struct http_listener *listener)
 {
     int fd = listen_address_open(&listener->address);
     if (fd < 0)
@@ -123,9 +123,9 @@ static int listener_listen(struct listener *listener)
     return poll_start(listener);
 }
 
-static void listener_try(struct listener *listener)
+static void http_listener_try(struct http_listener *listener)
 {
-    int r = listener_listen(listener);
+    int r = http_listener_listen(listener);
 
     if (r < 0) {
         bool is_new = listener->error != -r;
@@ -137,22 +137,22 @@ static void listener_try(struct listener *listener)
     }
     listener->error = 0;
     listener->ops->changed(listener, 0);
-    listener_run(listener);
+    http_listener_run(listener);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    struct listener *listener = timer->data;
+    struct http_listener *listener = timer->data;
 
     if (listener->is_closing)
         return;
     if (listener->daemon)
-        listener_run(listener);
+        http_listener_run(listener);
     else
-        listener_try(listener);
+        http_listener_try(listener);
 }
 
-int listener_open(struct listener *listener, uv_loop_t *loop)
+int http_listener_open(struct http_listener *listener, uv_loop_t *loop)
 {
     listener->loop = loop;
     listener->daemon = NULL;
@@ -163,19 +163,19 @@ int listener_open(struct listener *listener, uv_loop_t *loop)
     if (r < 0)
         return r;
     listener->timer.data = listener;
-    listener_try(listener);
+    http_listener_try(listener);
     return 0;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct listener *listener = handle->data;
+    struct http_listener *listener = handle->data;
 
     if (--listener->closing == 0)
         listener->ops->closed(listener);
 }
 
-void listener_close(struct listener *listener)
+void http_listener_close(struct http_listener *listener)
 {
     listener->is_closing = true;
     listener->closing = 1 + listener->has_poll;
@@ -191,13 +191,13 @@ void listener_close(struct listener *listener)
     }
 }
 
-void listener_wake(struct listener *listener)
+void http_listener_wake(struct http_listener *listener)
 {
     if (!listener->is_closing && listener->daemon)
         timer_start(listener, 0);
 }
 
-uint16_t listener_port(const struct listener *listener)
+uint16_t http_listener_port(const struct http_listener *listener)
 {
     struct sockaddr_storage bound;
     socklen_t length = sizeof(bound);

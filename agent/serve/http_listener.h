@@ -7,25 +7,26 @@
 
 #include "agent/serve/address.h"
 
-struct listener;
+struct http_listener;
 
-typedef enum MHD_Result (*listener_request_fn)(struct listener *listener,
-                                               struct MHD_Connection *connection, const char *path,
-                                               const char *method, void **request);
-typedef void (*listener_completed_fn)(struct listener *listener, void *request);
+typedef enum MHD_Result (*http_listener_request_fn)(struct http_listener *listener,
+                                                    struct MHD_Connection *connection,
+                                                    const char *path, const char *method,
+                                                    void **request);
+typedef void (*http_listener_completed_fn)(struct http_listener *listener, void *request);
 
-struct listener_ops {
+struct http_listener_ops {
     /* A request's head and body are here; called again after a suspended connection is resumed. */
-    listener_request_fn request;
-    listener_completed_fn completed; /* @request is not NULL */
+    http_listener_request_fn request;
+    http_listener_completed_fn completed; /* @request is not NULL */
     /* The listener could not be opened (@error: positive errno) and is tried again, or is open
      * again (0). */
-    void (*changed)(struct listener *listener, int error);
-    void (*closed)(struct listener *listener); /* after listener_close, on the loop */
+    void (*changed)(struct http_listener *listener, int error);
+    void (*closed)(struct http_listener *listener); /* after http_listener_close, on the loop */
 };
 
-struct listener {
-    const struct listener_ops *ops;
+struct http_listener {
+    const struct http_listener_ops *ops;
     void *userdata;
     struct listen_address address;
     uint32_t connections_max;
@@ -44,13 +45,14 @@ struct listener {
 
 /* Opens, or begins to try. The listener's own fields need no value. -errno: libuv gave no handle.
  * Every opened listener must be closed, and lives until `closed`. */
-int listener_open(struct listener *listener, uv_loop_t *loop) __attribute__((warn_unused_result));
+int http_listener_open(struct http_listener *listener, uv_loop_t *loop)
+    __attribute__((warn_unused_result));
 
 /* Ends all connections at once; suspended ones must have been resumed. */
-void listener_close(struct listener *listener);
+void http_listener_close(struct http_listener *listener);
 
 /* Lets the daemon notice a resumed connection in the loop's next turn. */
-void listener_wake(struct listener *listener);
+void http_listener_wake(struct http_listener *listener);
 
 /* In host order; 0: not listening, or a Unix socket. */
-uint16_t listener_port(const struct listener *listener);
+uint16_t http_listener_port(const struct http_listener *listener);
