@@ -99,7 +99,7 @@ static void acquire_record(const struct segment *segment, const struct acquire *
         .head = {.header = {.kind = RECORD_ACQUIRE, .length = (uint16_t)length, .time_ns = now_ns},
                  .target = pool_target_name(segment, target),
                  .hold_id = connection ? connection->hold.id : 0},
-        .wait_ns = now_ns > acquire->begin_ns ? now_ns - acquire->begin_ns : 0,
+        .wait_ns = clock_between_ns(acquire->begin_ns, now_ns),
         .failure = (uint8_t)failure,
         .slot = connection ? connection_slot(connection) : RECORD_NO_SLOT,
         .call_site = acquire->origin.call_site,
@@ -142,7 +142,8 @@ void acquire_end(struct weir_probe_acquire *room, struct weir_probe_connection *
     now_ns = probe_clock_ns();
     if (connection && failure == WEIR_FAILURE_NONE) {
         hold_end(segment, connection, now_ns, true); /* the pool's own use of it, if any */
-        hold_begin(connection, HOLD_ACQUIRED, now_ns, now_ns - acquire->begin_ns, &acquire->origin);
+        hold_begin(connection, HOLD_ACQUIRED, now_ns, clock_between_ns(acquire->begin_ns, now_ns),
+                   &acquire->origin);
     }
     acquire_record(segment, acquire, connection, failure, sqlstate, now_ns);
     waiter_leave(segment, acquire, failure);

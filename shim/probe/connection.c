@@ -246,7 +246,7 @@ static void connect_record(const struct segment *segment, struct weir_probe_conn
     connect = (struct record_connect *)(void *)taken.header;
     *connect = (struct record_connect){
         .connection = connection->id,
-        .duration_ns = now_ns - connection->attempt_ns,
+        .duration_ns = clock_between_ns(connection->attempt_ns, now_ns),
         .backend_pid = connection->backend_pid,
         .failure = (uint8_t)RESULT(result, failure),
         .slot = connection_slot(connection),
@@ -342,7 +342,7 @@ static void close_record(const struct segment *segment, struct weir_probe_connec
     closed = (struct record_close *)(void *)taken.header;
     *closed = (struct record_close){
         .connection = connection->id,
-        .lifetime_ns = now_ns > connection->opened_ns ? now_ns - connection->opened_ns : 0,
+        .lifetime_ns = clock_between_ns(connection->opened_ns, now_ns),
         .failure = (uint8_t)failure,
         .slot = connection_slot(connection),
     };

@@ -216,8 +216,9 @@ static void statement_record(const struct segment *segment, const struct stateme
     record->head.flags = statement->flags | (has_context ? EVENT_HAS_CONTEXT : 0);
     record->fingerprint = statement->fingerprint;
     record->duration_ns = now_ns - statement->begin_ns;
-    record->first_byte_ns =
-        statement->first_byte_ns ? statement->first_byte_ns - statement->begin_ns : UNKNOWN_NS;
+    record->first_byte_ns = statement->first_byte_ns
+                                ? clock_between_ns(statement->begin_ns, statement->first_byte_ns)
+                                : UNKNOWN_NS;
     record->rows = RESULT(result, rows, ROWS_UNKNOWN);
     sqlstate_copy(RESULT(result, sqlstate, NULL), record->sqlstate);
     record->failure = (uint8_t)failure;

@@ -34,7 +34,7 @@ void transaction_begin(struct weir_probe_connection *connection, const void *cal
     }
     hold_advance(connection, now_ns);
     transaction->begin_ns = transaction_begin_ns(connection, now_ns);
-    transaction->executing_ns = now_ns - transaction->begin_ns;
+    transaction->executing_ns = clock_between_ns(transaction->begin_ns, now_ns);
     transaction->statements = connection->statements_open;
     connection_show(segment, connection, now_ns);
 }
@@ -52,7 +52,7 @@ void transaction_finish(const struct segment *segment, struct weir_probe_connect
     if (lanes_take(segment, length, &taken)) {
         record = (struct record_transaction *)(void *)taken.header;
         *record = (struct record_transaction){
-            .duration_ns = now_ns - transaction->begin_ns,
+            .duration_ns = clock_between_ns(transaction->begin_ns, now_ns),
             .executing_ns = transaction->executing_ns,
             .outcome = (uint8_t)outcome,
             .slot = connection_slot(connection),
