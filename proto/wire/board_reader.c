@@ -51,6 +51,7 @@ bool board_read_pool(const struct board_view *board, uint32_t index, uint64_t no
                      struct pool_copy *ret)
 {
     const struct board_pool *pool;
+    uint64_t both;
 
     if (index >= board->pool_count)
         return false;
@@ -63,8 +64,10 @@ bool board_read_pool(const struct board_view *board, uint32_t index, uint64_t no
     ret->connections_min = LOAD(pool->connections_min);
     ret->idle_max = LOAD(pool->idle_max);
     ret->idle_min = LOAD(pool->idle_min);
-    ret->used = LOAD(pool->used);
-    ret->idle = LOAD(pool->idle);
+    /* One word, so that a connection that moves is seen in one of them (board_pool_move()). */
+    both = LOAD(pool->used_and_idle);
+    ret->used = (uint32_t)both;
+    ret->idle = (uint32_t)(both >> 32);
     ret->waiting = LOAD(pool->waiting);
     ret->connecting = LOAD(pool->connecting);
     ret->timeouts = LOAD(pool->timeouts);

@@ -42,19 +42,12 @@ static inline void board_peak_raise(struct board_peak *peak, uint64_t now_ns, ui
     }
 }
 
-/* used and idle lie in one 64-bit word, so that a connection moves between them in one step and no
- * reader ever sees it in both or in none. */
-static_assert(offsetof(struct board_pool, idle) == offsetof(struct board_pool, used) + 4 &&
-                  offsetof(struct board_pool, used) % 8 == 0,
-              "used and idle are one word");
-
 /* Adds to both counters at once; returns the higher of used before and after. */
 static inline uint32_t board_pool_move(struct board_pool *pool, int32_t used, int32_t idle)
 {
-    _Atomic uint64_t *both = (_Atomic uint64_t *)(void *)&pool->used;
     uint64_t step = ((uint64_t)(int64_t)idle << 32) + (uint64_t)(int64_t)used;
-    uint32_t before =
-        (uint32_t)atomic_fetch_add_explicit(both, step, memory_order_release); /* reader: acquire */
+    uint32_t before = (uint32_t)atomic_fetch_add_explicit(
+        &pool->used_and_idle, step, memory_order_release); /* reader: acquire */
 
     return used > 0 ? before + (uint32_t)used : before;
 }

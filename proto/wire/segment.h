@@ -151,8 +151,13 @@ struct board_pool {
     _Atomic uint32_t idle_max;
     _Atomic uint32_t idle_min;
     uint32_t reserved0;
-    alignas(64) _Atomic uint32_t used;
-    _Atomic uint32_t idle;
+    alignas(64) union {
+        struct {
+            _Atomic uint32_t used;
+            _Atomic uint32_t idle;
+        };
+        _Atomic uint64_t used_and_idle; /* in one step: no reader sees a connection in both */
+    };
     _Atomic uint32_t waiting;
     _Atomic uint32_t connecting;
     _Atomic uint64_t timeouts;
