@@ -68,7 +68,7 @@ struct ingest_opts {
     uint64_t buffered_bytes_max;       /* 0: 64 MiB of messages that are not complete */
     uint32_t hello_timeout_ms;         /* 0: 5,000; also for the rest of a frame */
     uint32_t gone_timeout_ms;          /* 0: 15,000: hung up and standing still */
-    uint32_t stored_max;               /* 0: 4,096 positions of clients that are away */
+    uint32_t stored_max;               /* 0: 1,024 positions of clients that are away */
     struct resource_defaults defaults; /* what it points to outlives ingest */
     const struct ingest_ops *ops;      /* outlives ingest; every function is set */
     void *userdata;

@@ -40,7 +40,6 @@ int lane_reader_resume(struct lane_reader *reader, uint64_t position, uint64_t n
     }
     reader->number_known = true;
     reader->position = reader->head = position;
-    lane_reader_commit(reader, position);
     return 0;
 }
 

@@ -58,8 +58,9 @@ enum lane_resume_outcome {
     LANE_RESUME_E_BEYOND = 1, /* @position lies beyond head: refuse the segment */
     LANE_RESUME_E_MOVED = 2,  /* the lane's own tail is further on: started there */
 };
-/* Goes on where a checkpoint stands, before the first look. With LANE_RESUME_E_MOVED somebody else
- * read: reader->missed says how many records once the next one was read. */
+/* Goes on at @position, before the first look; tail moves with the next commit. With
+ * LANE_RESUME_E_MOVED somebody else read: reader->missed says how many records once the next one
+ * was read. */
 int lane_reader_resume(struct lane_reader *reader, uint64_t position, uint64_t number)
     __attribute__((warn_unused_result));
 
