@@ -272,9 +272,9 @@ int config_load(int argc, char *const argv[], config_getenv_fn getenv_fn, struct
     bool is_needed = config->command == CONFIG_RUN || config->command == CONFIG_CHECK;
     if (is_needed)
         r = file_read(&loading);
-    CLEANUP(config_file_freep) struct config_file *file = loading.file;
     for (size_t i = 0; r == 0 && is_needed && i < setting_count; i++)
         r = setting_load(&loading, i);
+    loading.file = config_file_free(loading.file);
     if (r == 0 && is_needed)
         r = all_check(&loading);
     if (r != 0)

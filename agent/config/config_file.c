@@ -11,10 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_BYTES_MAX = 1024 * 1024, FIELDS_MAX = SETTINGS_MAX + 16 };
+enum { FILE_BYTES_MAX = 1024 * 1024, FIELDS_MAX = 2 * SETTINGS_MAX + 16 };
 
+/* A key may be written with `-` for `_`, as the flags are; that text stands in the second half. */
 struct values {
-    char *texts[SETTINGS_MAX];
+    char *texts[2 * SETTINGS_MAX];
 };
 
 struct config_file {
@@ -27,6 +28,7 @@ struct schema {
     cyaml_schema_field_t traces[FIELDS_MAX];
     cyaml_schema_field_t limits[FIELDS_MAX];
     cyaml_schema_value_t value;
+    char dashed[SETTINGS_MAX][SETTING_NAME_MAX];
 };
 
 /* What libcyaml logged on its way out. */
@@ -35,19 +37,35 @@ struct complaint {
     unsigned line;
 };
 
-static void section_fill(cyaml_schema_field_t *fields, size_t *count, const char *section)
+static cyaml_schema_field_t text_field(const char *key, size_t place)
+{
+    return (cyaml_schema_field_t){
+        .key = key,
+        .data_offset = (uint32_t)(offsetof(struct values, texts) + place * sizeof(char *)),
+        .value = {.type = CYAML_STRING,
+                  .flags = CYAML_FLAG_POINTER_NULL_STR | CYAML_FLAG_OPTIONAL,
+                  .data_size = sizeof(char),
+                  .string = {.min = 0, .max = SETTING_TEXT_MAX}},
+    };
+}
+
+static void dashed_write(const char *key, char ret[SETTING_NAME_MAX])
+{
+    (void)snprintf(ret, SETTING_NAME_MAX, "%s", key);
+    for (char *at = strchr(ret, '_'); at; at = strchr(at, '_'))
+        *at = '-';
+}
+
+static void section_fill(struct schema *schema, cyaml_schema_field_t *fields, size_t *count,
+                         const char *section)
 {
     for (size_t i = 0; i < setting_count; i++) {
         if (strcmp(setting_table[i].section, section) != 0)
             continue;
-        fields[(*count)++] = (cyaml_schema_field_t){
-            .key = setting_table[i].key,
-            .data_offset = (uint32_t)(offsetof(struct values, texts) + i * sizeof(char *)),
-            .value = {.type = CYAML_STRING,
-                      .flags = CYAML_FLAG_POINTER_NULL_STR | CYAML_FLAG_OPTIONAL,
-                      .data_size = sizeof(char),
-                      .string = {.min = 0, .max = SETTING_TEXT_MAX}},
-        };
+        fields[(*count)++] = text_field(setting_table[i].key, i);
+        dashed_write(setting_table[i].key, schema->dashed[i]);
+        if (strcmp(schema->dashed[i], setting_table[i].key) != 0)
+            fields[(*count)++] = text_field(schema->dashed[i], SETTINGS_MAX + i);
     }
 }
 
@@ -68,9 +86,9 @@ static void schema_fill(struct schema *schema)
     size_t top = 0, traces = 0, limits = 0;
 
     memset(schema, 0, sizeof(*schema));
-    section_fill(schema->top, &top, "");
-    section_fill(schema->traces, &traces, "traces");
-    section_fill(schema->limits, &limits, "limits");
+    section_fill(schema, schema->top, &top, "");
+    section_fill(schema, schema->traces, &traces, "traces");
+    section_fill(schema, schema->limits, &limits, "limits");
     schema->top[top++] = section_field("traces", schema->traces);
     schema->top[top] = section_field("limits", schema->limits);
     schema->value = (cyaml_schema_value_t){.type = CYAML_MAPPING,
@@ -79,7 +97,8 @@ static void schema_fill(struct schema *schema)
                                            .mapping = {.fields = schema->top}};
 }
 
-static void on_log(cyaml_log_t level, void *userdata, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void on_log(cyaml_log_t level, void *userdata,
+                                                         const char *format, va_list arguments)
 {
     struct complaint *complaint = userdata;
     char text[256];
@@ -200,6 +219,13 @@ int config_file_read(const char *path, struct config_file **ret, char *error, si
         complaint_write(path, file->text, &complaint, error, error_size);
         return CONFIG_E_WRONG;
     }
+    for (size_t i = 0; file->values && i < setting_count; i++) {
+        if (!file->values->texts[i] || !file->values->texts[SETTINGS_MAX + i])
+            continue;
+        (void)snprintf(error, error_size, "%s:%u: this key was given before, spelled with '-': %s",
+                       path, config_file_line(file, i), setting_table[i].key);
+        return CONFIG_E_WRONG;
+    }
     *ret = STEAL(file);
     return 0;
 }
@@ -222,14 +248,21 @@ struct config_file *config_file_free(struct config_file *file)
 
 const char *config_file_value(const struct config_file *file, size_t i)
 {
-    return file && file->values ? file->values->texts[i] : NULL;
+    if (!file || !file->values)
+        return NULL;
+    char *const *texts = file->values->texts;
+    return texts[i] ? texts[i] : texts[SETTINGS_MAX + i];
 }
 
 unsigned config_file_line(const struct config_file *file, size_t i)
 {
+    char dashed[SETTING_NAME_MAX];
     unsigned from = 1;
 
     if (setting_table[i].section[0])
         from = line_find(file->text, setting_table[i].section, 1);
-    return line_find(file->text, setting_table[i].key, from);
+    if (file->values->texts[i])
+        return line_find(file->text, setting_table[i].key, from);
+    dashed_write(setting_table[i].key, dashed);
+    return line_find(file->text, dashed, from);
 }
