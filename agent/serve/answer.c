@@ -76,7 +76,7 @@ static void headers_add(const struct answer *answer, struct MHD_Response *respon
         {"Referrer-Policy", "no-referrer"},
         {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Cache-Control", "no-store"},
-        {"Vary", answer->gzip ? "Accept, Accept-Encoding" : NULL},
+        {"Vary", answer->vary},
         {"Content-Encoding", is_packed ? "gzip" : NULL},
         {"Allow", answer->allow},
         {"WWW-Authenticate", answer->authenticate},

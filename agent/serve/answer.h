@@ -12,6 +12,7 @@ struct answer {
     struct buffer body;       /* taken over by answer_queue */
     const char *allow;        /* Allow, for 405; NULL: none */
     const char *authenticate; /* WWW-Authenticate, for 401; NULL: none */
+    const char *vary;         /* request headers that the answer depends on; NULL: none */
     bool gzip;                /* pack the body if that is worth it */
     bool is_page;             /* for people: scripts and styles of its own are allowed */
 };

@@ -57,11 +57,26 @@ static void timer_start(struct http_listener *listener, uint64_t timeout_ms)
     (void)uv_timer_start(&listener->timer, on_timer, timeout_ms, 0); /* fails only when closing */
 }
 
+static bool is_full(const struct http_listener *listener)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info && info->num_connections >= listener->connections_max;
+}
+
+/* A full daemon takes its listening socket out of its epoll set, and puts it back only when it runs
+ * after connections have ended. */
 static void http_listener_run(struct http_listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
+    bool was_full = listener->was_full;
 
     (void)MHD_run(listener->daemon);
+    listener->was_full = is_full(listener);
+    if (was_full && !listener->was_full) {
+        (void)MHD_run(listener->daemon);
+        listener->was_full = is_full(listener);
+    }
     if (MHD_get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
         timer_start(listener, timeout_ms);
     else
@@ -158,7 +173,7 @@ int http_listener_open(struct http_listener *listener, uv_loop_t *loop)
     listener->daemon = NULL;
     listener->fd = -1;
     listener->error = listener->closing = 0;
-    listener->has_poll = listener->is_closing = false;
+    listener->has_poll = listener->is_closing = listener->was_full = false;
     int r = uv_timer_init(loop, &listener->timer);
     if (r < 0)
         return r;

@@ -40,7 +40,7 @@ struct http_listener {
     int fd;           /* the listening socket; -1 */
     int error;        /* of the last attempt */
     int closing;      /* libuv handles whose end is awaited */
-    bool has_poll, is_closing;
+    bool has_poll, is_closing, was_full;
 };
 
 /* Opens, or begins to try. The listener's own fields need no value. -errno: libuv gave no handle.

@@ -155,6 +155,7 @@ static enum MHD_Result scrape_answer(struct scrape *scrape)
     answer_init(&answer);
     answer.content_type = negotiation.content_type;
     int r = exposition_write(scrape->snapshot, negotiation.format, &answer.body);
+    answer.vary = "Accept, Accept-Encoding";
     answer.gzip = negotiation.gzip;
     if (r < 0)
         answer_error(&answer, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the metrics");
