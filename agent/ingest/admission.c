@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-enum { ACCEPTS_PER_EVENT = 64 };
+enum { ACCEPTS_PER_EVENT = 256 };
 
 void admission_say(struct ingest *ingest, uint32_t cause, uint64_t count, const char *what)
 {

@@ -44,6 +44,14 @@ static int look_make_room(struct look *look, const struct board_view *board)
     return r;
 }
 
+/* False: the entry that begins with @word was never used. Looked at alone, since an entry may reach
+ * over to a page that does not exist yet. */
+static bool look_is_used(const struct client *client, const void *word)
+{
+    return segment_map_touched(&client->map, word) &&
+           atomic_load_explicit((const _Atomic uint64_t *)word, memory_order_acquire) != 0;
+}
+
 static size_t look_pools(struct look *look, const struct client *client, uint64_t now_ns)
 {
     const struct board_view *board = &client->map.board;
@@ -52,7 +60,7 @@ static size_t look_pools(struct look *look, const struct client *client, uint64_
 
     for (uint32_t i = 0; i < board->pool_count; i++) {
         look->places[i] = UINT32_MAX;
-        if (!segment_map_touched(&client->map, &board->pools[i], sizeof(board->pools[i])) ||
+        if (!look_is_used(client, &board->pools[i].target) ||
             !board_read_pool(board, i, now_ns, &copy))
             continue;
         look->places[i] = (uint32_t)count;
@@ -118,8 +126,8 @@ static size_t look_connections(struct look *look, const struct client *client)
     size_t count = 0;
 
     for (uint32_t i = 0; i < board->slot_count; i++) {
-        if (segment_map_touched(&client->map, &board->slots[i], sizeof(board->slots[i])) &&
-            board_read_slot(board, i, &copy))
+        /* The state lies beside the sequence: one word says whether there is a connection. */
+        if (look_is_used(client, &board->slots[i].sequence) && board_read_slot(board, i, &copy))
             look->connections[count++] =
                 look_connection(client, &copy, look_place(look, client, copy.pool));
     }
@@ -133,7 +141,7 @@ static size_t look_waiters(struct look *look, const struct client *client)
     size_t count = 0;
 
     for (uint32_t i = 0; i < board->waiter_count; i++) {
-        if (!segment_map_touched(&client->map, &board->waiters[i], sizeof(board->waiters[i])) ||
+        if (!look_is_used(client, &board->waiters[i].since_ns) ||
             !board_read_waiter(board, i, &copy))
             continue;
         look->waiters[count] = (struct live_waiter){

@@ -17,7 +17,8 @@
 
 static int segment_refuse(struct segment_refusal *refusal, enum refusal reason, const char *what)
 {
-    *refusal = (struct segment_refusal){reason, what};
+    refusal->reason = reason;
+    (void)snprintf(refusal->what, sizeof(refusal->what), "%s", what); /* cut is enough */
     return SEGMENT_MAP_E_REFUSED;
 }
 
@@ -53,8 +54,12 @@ static int segment_map_check(struct segment_map *map, uint64_t size, const uint8
 
     memcpy(fixed, map->header, sizeof(fixed));
     r = segment_check(fixed, size, &map->layout, &what);
-    if (r != 0)
-        return segment_refuse(refusal, (enum refusal)r, what);
+    if (r != 0) {
+        refusal->reason = (enum refusal)r;
+        (void)snprintf(refusal->what, sizeof(refusal->what),
+                       "the segment's header is impossible for this agent: %s", what);
+        return SEGMENT_MAP_E_REFUSED;
+    }
     if (memcmp(map->layout.id, id, sizeof(map->layout.id)) != 0)
         return segment_refuse(refusal, REFUSAL_SEGMENT_LAYOUT, "segment_id differs from the hello");
     return 0;
@@ -117,11 +122,6 @@ bool segment_map_is(const struct segment_map *map, int memfd)
            status.st_ino == map->inode;
 }
 
-static size_t segment_map_page(const struct segment_map *map, uint64_t offset)
-{
-    return (size_t)(offset / SEGMENT_PAGE - map->layout.process_offset / SEGMENT_PAGE);
-}
-
 void segment_map_look(struct segment_map *map)
 {
     const uint64_t first = map->layout.process_offset / SEGMENT_PAGE * SEGMENT_PAGE;
@@ -145,14 +145,12 @@ void segment_map_look(struct segment_map *map)
     }
 }
 
-bool segment_map_touched(const struct segment_map *map, const void *word, size_t length)
+bool segment_map_touched(const struct segment_map *map, const void *word)
 {
     uint64_t offset = (uint64_t)((const char *)word - (const char *)map->header);
-    size_t first = segment_map_page(map, offset), last = segment_map_page(map, offset + length - 1);
+    uint64_t page = offset / SEGMENT_PAGE - map->layout.process_offset / SEGMENT_PAGE;
 
-    if (last >= map->resident_pages)
-        return true;
-    return map->resident[first] || map->resident[last];
+    return page >= map->resident_pages || map->resident[page];
 }
 
 static int pidfd_check_by_signal(int fd)

@@ -17,10 +17,10 @@ struct segment_map {
     size_t resident_pages;
 };
 
-/* Why a segment is refused; texts are static. */
+/* Why a segment is refused, for the client and the log. */
 struct segment_refusal {
     enum refusal reason;
-    const char *what;
+    char what[120];
 };
 
 /* Checks @memfd (file system, seals, size, then the header's copy, and that it carries @id) and
@@ -38,8 +38,8 @@ bool segment_map_is(const struct segment_map *map, int memfd);
 /* Learns which of the board's pages the client has used. A page that nobody wrote would be made,
  * and charged to us, by reading it. */
 void segment_map_look(struct segment_map *map);
-/* False: the @length bytes at @word lie on a page never used, and are all zero. */
-bool segment_map_touched(const struct segment_map *map, const void *word, size_t length);
+/* False: @word, an aligned one of the board, lies on a page never used, and is zero. */
+bool segment_map_touched(const struct segment_map *map, const void *word);
 
 /* 0, or -EBADF if @fd is no pidfd. */
 int pidfd_check(int fd) __attribute__((warn_unused_result));
