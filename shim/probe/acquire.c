@@ -29,7 +29,7 @@ static void waiter_show(const struct segment *segment, struct acquire *acquire,
                         struct board_pool *pool)
 {
     struct board_waiter *waiter;
-    uint64_t trace[2];
+    uint64_t trace[2] = {0, 0};
     uint32_t waiting, idle;
 
     acquire->waiter = BOARD_NO_PLACE;
@@ -44,11 +44,12 @@ static void waiter_show(const struct segment *segment, struct acquire *acquire,
     if (acquire->waiter == BOARD_NO_PLACE)
         return;
     waiter = &segment->waiters[acquire->waiter];
-    memcpy(trace, acquire->origin.trace_id, sizeof(trace));
+    if (acquire->origin.has_context)
+        memcpy(trace, acquire->origin.trace_id, sizeof(trace));
     board_entry_open(&waiter->sequence);
     BOARD_STORE(waiter->pool, (uint32_t)(pool - segment->pools));
     BOARD_STORE(waiter->call_site, acquire->origin.call_site);
-    BOARD_STORE(waiter->tenant, acquire->origin.tenant);
+    BOARD_STORE(waiter->tenant, acquire->origin.has_context ? acquire->origin.tenant : 0);
     BOARD_STORE(waiter->trace_id[0], trace[0]);
     BOARD_STORE(waiter->trace_id[1], trace[1]);
     BOARD_STORE(waiter->thread, thread_self.number);
@@ -86,7 +87,7 @@ static void acquire_record(const struct segment *segment, const struct acquire *
                            const struct weir_probe_connection *connection,
                            enum weir_failure failure, const char *sqlstate, uint64_t now_ns)
 {
-    bool has_context = origin_has_context(&acquire->origin);
+    bool has_context = acquire->origin.has_context;
     uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
     struct pool_target *target = connection ? connection->target : acquire->target;
     struct record_acquire *record;

@@ -10,20 +10,11 @@
 #include "shim/probe/normalize.h"
 
 enum {
-    SITES = 1024,
     BUILD_ID_BYTES = 8, /* of the id's 20, as many as the text shows */
     SITE_TEXT_MAX = 128,
 };
 
-/* Written without a lock by whoever sees the address first. A torn entry does not verify: check is
- * address ^ id ^ epoch. */
-struct site {
-    _Atomic uint64_t check;
-    _Atomic uint64_t id;
-    _Atomic uint64_t epoch;
-};
-
-static struct site sites[SITES];
+struct call_site call_sites[CALL_SITES];
 
 /* A search of the loaded objects for the one that contains @address. */
 struct site_search {
@@ -139,19 +130,13 @@ static uint64_t site_find(const struct segment *segment, uintptr_t address)
     return id;
 }
 
-uint64_t call_site_of(const struct segment *segment, const void *return_address)
+uint64_t call_site_learn(const struct segment *segment, uint64_t address)
 {
-    uint64_t address = (uintptr_t)return_address;
-    uint64_t epoch = segment_epoch(segment);
-    struct site *site = &sites[(address ^ address >> 10) % SITES];
-    uint64_t id = atomic_load_explicit(&site->id, memory_order_relaxed);
-    uint64_t then = atomic_load_explicit(&site->epoch, memory_order_relaxed);
+    uint64_t epoch = segment_epoch(segment), id;
+    struct call_site *site = call_site_entry(address);
 
     if (!address)
         return 0;
-    if (then == epoch &&
-        (atomic_load_explicit(&site->check, memory_order_relaxed) ^ id ^ then) == address)
-        return id;
     id = site_find(segment, address);
     if (id && !names_is_announced(segment, id))
         return id; /* the ring is full: try again next time */

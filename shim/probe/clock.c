@@ -4,14 +4,8 @@
 
 #if !defined(__x86_64__)
 
-/* The virtual counter is what the vDSO reads too, at the same price. */
 void probe_clock_start(void)
 {
-}
-
-uint64_t probe_clock_ns(void)
-{
-    return clock_monotonic_ns();
 }
 
 #else
@@ -29,20 +23,9 @@ enum {
     CALIBRATE_MIN_MS = 10,  /* the error of two pairs over it: some millionths */
     CALIBRATE_MAX_MS = 100, /* then a new beginning, as the kernel slews its clock over time */
     PAIR_TICKS_MAX = 4000,  /* a pair that took longer was interrupted */
-    MULT_SHIFT = 32,
 };
 
-/* What the counter's value means in this span. The owner of an odd sequence writes; a reader that
- * finds it odd or changed reads the real clock instead, so that a writer who dies costs speed. */
-struct span {
-    alignas(64) _Atomic uint32_t sequence; /* 0: not calibrated yet */
-    _Atomic uint64_t ticks;                /* at the span's beginning */
-    _Atomic uint64_t ns;
-    _Atomic uint64_t mult; /* ns a tick, times 2^MULT_SHIFT */
-    _Atomic uint64_t length_ticks;
-};
-
-static struct span span;
+struct clock_span clock_span;
 
 /* The writer's own. */
 static struct {
@@ -79,24 +62,24 @@ void probe_clock_start(void)
     calibration.is_usable = counter_is_invariant() && counter_is_the_kernels();
     calibration.anchor_ns = 0;
     calibration.mult = 0;
-    atomic_store_explicit(&span.sequence, 0, memory_order_relaxed);
+    atomic_store_explicit(&clock_span.sequence, 0, memory_order_relaxed);
     if (calibration.is_usable)
         atomic_store_explicit(&calibration.owner, 0, memory_order_release);
 }
 
 static void span_write(uint64_t ticks, uint64_t ns, uint64_t mult)
 {
-    uint32_t sequence = atomic_load_explicit(&span.sequence, memory_order_relaxed);
-    uint64_t length = (uint64_t)(((unsigned __int128)CLOCK_SPAN_NS << MULT_SHIFT) / mult);
+    uint32_t sequence = atomic_load_explicit(&clock_span.sequence, memory_order_relaxed);
+    uint64_t length = (uint64_t)(((unsigned __int128)CLOCK_SPAN_NS << CLOCK_MULT_SHIFT) / mult);
 
-    atomic_store_explicit(&span.sequence, sequence | 1, memory_order_relaxed);
+    atomic_store_explicit(&clock_span.sequence, sequence | 1, memory_order_relaxed);
     /* Release: whoever sees one of these also sees the odd sequence. */
-    atomic_store_explicit(&span.ticks, ticks, memory_order_release);
-    atomic_store_explicit(&span.ns, ns, memory_order_release);
-    atomic_store_explicit(&span.mult, mult, memory_order_release);
-    atomic_store_explicit(&span.length_ticks, length, memory_order_release);
+    atomic_store_explicit(&clock_span.ticks, ticks, memory_order_release);
+    atomic_store_explicit(&clock_span.ns, ns, memory_order_release);
+    atomic_store_explicit(&clock_span.mult, mult, memory_order_release);
+    atomic_store_explicit(&clock_span.length_ticks, length, memory_order_release);
     sequence = (sequence | 1) + 1;
-    atomic_store_explicit(&span.sequence, sequence ? sequence : 2, memory_order_release);
+    atomic_store_explicit(&clock_span.sequence, sequence ? sequence : 2, memory_order_release);
 }
 
 /* How fast the counter runs, from the anchor until now; 0: not known yet. */
@@ -115,7 +98,7 @@ static uint64_t calibrate(uint64_t ticks, uint64_t ns)
         (calibration.mult && passed_ns < CALIBRATE_MAX_MS * NS_PER_MS))
         return calibration.mult;
     passed_ticks = ticks - calibration.anchor_ticks;
-    mult = (uint64_t)(((unsigned __int128)passed_ns << MULT_SHIFT) / passed_ticks);
+    mult = (uint64_t)(((unsigned __int128)passed_ns << CLOCK_MULT_SHIFT) / passed_ticks);
     calibration.anchor_ticks = ticks;
     calibration.anchor_ns = ns;
     /* Two measurements that differ by more than a thousandth: one was disturbed, believe none. */
@@ -126,7 +109,7 @@ static uint64_t calibrate(uint64_t ticks, uint64_t ns)
     return mult;
 }
 
-static __attribute__((noinline)) uint64_t clock_read(void)
+uint64_t clock_span_renew(void)
 {
     uint64_t before, ns, after, mult;
     uint32_t expected = 0;
@@ -144,27 +127,10 @@ static __attribute__((noinline)) uint64_t clock_read(void)
         if (mult)
             span_write(before, ns, mult);
         else
-            atomic_store_explicit(&span.sequence, 0, memory_order_relaxed);
+            atomic_store_explicit(&clock_span.sequence, 0, memory_order_relaxed);
     }
     atomic_store_explicit(&calibration.owner, 0, memory_order_release);
     return ns;
-}
-
-uint64_t probe_clock_ns(void)
-{
-    uint32_t sequence = atomic_load_explicit(&span.sequence, memory_order_acquire);
-    uint64_t ticks = atomic_load_explicit(&span.ticks, memory_order_acquire);
-    uint64_t ns = atomic_load_explicit(&span.ns, memory_order_acquire);
-    uint64_t mult = atomic_load_explicit(&span.mult, memory_order_acquire);
-    uint64_t length = atomic_load_explicit(&span.length_ticks, memory_order_acquire);
-    uint64_t passed = __rdtsc() - ticks;
-
-    /* A counter that runs behind the span's beginning wraps to a huge number. */
-    if (__builtin_expect(!sequence || (sequence & 1) || passed >= length ||
-                             atomic_load_explicit(&span.sequence, memory_order_relaxed) != sequence,
-                         0))
-        return clock_read();
-    return ns + (passed * mult >> MULT_SHIFT);
 }
 
 #endif

@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "shim/probe/call_site.h"
 #include "shim/probe/clock.h"
 #include "shim/probe/hold.h"
 #include "shim/probe/lanes.h"
 #include "shim/probe/process.h"
-#include "shim/probe/thread.h"
 #include "shim/probe/transaction.h"
 
 #define RESULT(result, member)                                                                     \
@@ -20,44 +18,15 @@
 
 static _Atomic uint64_t connections_made;
 
-void sqlstate_copy(const char *sqlstate, char ret[5])
-{
-    memset(ret, 0, 5);
-    if (sqlstate && strnlen(sqlstate, 5) == 5)
-        memcpy(ret, sqlstate, 5);
-}
-
-void origin_of_thread(const struct segment *segment, struct origin *ret)
-{
-    struct thread *self = thread_enter();
-
-    thread_names_renew(segment, self);
-    memcpy(ret->trace_id, self->trace_id, sizeof(ret->trace_id));
-    memcpy(ret->parent_span_id, self->parent_span_id, sizeof(ret->parent_span_id));
-    ret->tenant = self->tenant;
-    ret->tracestate = self->tracestate;
-    ret->call_site = self->call_site;
-    ret->trace_flags = self->trace_flags;
-}
-
-void origin_add_caller(const struct segment *segment, const void *caller, struct origin *origin)
-{
-    const void *named = thread_self.caller;
-
-    if (!origin->call_site)
-        origin->call_site = call_site_of(segment, named ? named : caller);
-}
-
 void origin_write(const struct origin *origin, uint64_t object, uint32_t backend_pid,
                   struct event_context *ret)
 {
-    *ret = (struct event_context){
-        .tenant = origin->tenant,
-        .object = object,
-        .tracestate = origin->tracestate,
-        .backend_pid = backend_pid,
-        .trace_flags = origin->trace_flags,
-    };
+    *ret = (struct event_context){.object = object, .backend_pid = backend_pid};
+    if (!origin->has_context)
+        return;
+    ret->tenant = origin->tenant;
+    ret->tracestate = origin->tracestate;
+    ret->trace_flags = origin->trace_flags;
     memcpy(ret->trace_id, origin->trace_id, sizeof(ret->trace_id));
     memcpy(ret->parent_span_id, origin->parent_span_id, sizeof(ret->parent_span_id));
 }
@@ -98,19 +67,35 @@ static void connection_gauge(const struct segment *segment,
     connection->gauge = to;
 }
 
-static void slot_show_origin(struct board_slot *slot, const struct origin *origin)
+static void slot_show_context(struct board_slot *slot, const struct origin *origin)
 {
-    uint64_t trace[2], parent;
+    uint64_t trace[2] = {0, 0}, parent = 0;
 
-    memcpy(trace, origin->trace_id, sizeof(trace));
-    memcpy(&parent, origin->parent_span_id, sizeof(parent));
-    BOARD_STORE(slot->call_site, origin->call_site);
-    BOARD_STORE(slot->tenant, origin->tenant);
+    if (origin->has_context) {
+        memcpy(trace, origin->trace_id, sizeof(trace));
+        memcpy(&parent, origin->parent_span_id, sizeof(parent));
+    }
+    BOARD_STORE(slot->tenant, origin->has_context ? origin->tenant : 0);
     BOARD_STORE(slot->trace_id[0], trace[0]);
     BOARD_STORE(slot->trace_id[1], trace[1]);
     BOARD_STORE(slot->parent_span_id, parent);
-    BOARD_STORE(slot->trace_flags, origin->trace_flags);
+    BOARD_STORE(slot->trace_flags, origin->has_context ? origin->trace_flags : 0);
+}
+
+static void slot_show_hold(struct board_slot *slot, struct weir_probe_connection *connection)
+{
+    const struct hold *hold = &connection->hold;
+
+    BOARD_STORE(slot->hold_id, hold->id);
+    BOARD_STORE(slot->acquired_ns, hold->kind == HOLD_NONE ? 0 : hold->begin_ns);
+    if (hold->kind == HOLD_NONE)
+        return; /* who had it last stays to be seen */
+    BOARD_STORE(slot->call_site, hold->origin.call_site);
     BOARD_STORE(slot->thread, thread_self.number);
+    if (__builtin_expect(hold->origin.has_context || connection->slot_has_context, 0)) {
+        slot_show_context(slot, &hold->origin);
+        connection->slot_has_context = hold->origin.has_context;
+    }
 }
 
 /* Of the statements in flight the oldest is shown, with its text if its place in the ring was not
@@ -147,12 +132,8 @@ void connection_show(const struct segment *segment, struct weir_probe_connection
             BOARD_STORE(slot->state, (uint32_t)state);
             BOARD_STORE(slot->since_ns, now_ns);
         }
-        if (BOARD_LOAD(slot->hold_id) != hold->id) {
-            BOARD_STORE(slot->hold_id, hold->id);
-            BOARD_STORE(slot->acquired_ns, hold->kind == HOLD_NONE ? 0 : hold->begin_ns);
-        }
-        if (hold->kind != HOLD_NONE)
-            slot_show_origin(slot, &hold->origin);
+        if (BOARD_LOAD(slot->hold_id) != hold->id)
+            slot_show_hold(slot, connection);
         slot_show_statements(slot, connection);
         board_entry_close(&slot->sequence);
     }
@@ -172,6 +153,7 @@ static void connection_register(const struct segment *segment,
     connection->generation = segment->generation;
     connection->gauge = GAUGE_NONE;
     connection->slot = board_slot_claim(segment);
+    connection->slot_has_context = true; /* what its last user left there, if anything */
     connection_gauge(segment, connection, gauge, now_ns);
     if (connection->slot == BOARD_NO_PLACE)
         return;
@@ -196,19 +178,11 @@ static void connection_rest(struct weir_probe_connection *connection)
     memset(&connection->transaction, 0, sizeof(connection->transaction));
 }
 
-const struct segment *connection_enter(struct weir_probe_connection *connection)
+void connection_adopt(const struct segment *segment, struct weir_probe_connection *connection)
 {
-    const struct segment *segment = segment_enter();
-
-    if (!segment)
-        return NULL;
-    if (__builtin_expect(connection->generation != segment->generation, 0)) {
-        connection_rest(connection);
-        connection_register(segment, connection,
-                            connection->opened_ns ? GAUGE_IDLE : GAUGE_CONNECTING,
-                            probe_clock_ns());
-    }
-    return segment;
+    connection_rest(connection);
+    connection_register(segment, connection, connection->opened_ns ? GAUGE_IDLE : GAUGE_CONNECTING,
+                        probe_clock_ns());
 }
 
 /* ---- its life -------------------------------------------------------------------------------- */

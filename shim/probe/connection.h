@@ -3,21 +3,26 @@
 #pragma once
 
 #include <stdbool.h>
+#include <string.h>
 
+#include "shim/probe/call_site.h"
 #include "shim/probe/pool.h"
+#include "shim/probe/thread.h"
 
 enum {
     OPEN_STATEMENTS = 16, /* of a pipeline whose texts the board can name; a power of two */
 };
 
-/* Whose request it is: copied onto events and the board. */
+/* Whose request it is: copied onto events and the board. Without has_context the words behind it
+ * mean nothing: most programs have none, and a statement is short. */
 struct origin {
+    uint64_t call_site; /* name ids, 0 = none */
+    bool has_context;
+    uint8_t trace_flags;
     uint8_t trace_id[16];
     uint8_t parent_span_id[8];
-    uint64_t tenant; /* name ids, 0 = none */
+    uint64_t tenant;
     uint64_t tracestate;
-    uint64_t call_site;
-    uint8_t trace_flags;
 };
 
 enum hold_kind {
@@ -49,6 +54,21 @@ struct open_statement {
     uint64_t begin_ns;
 };
 
+/* The raw texts that this connection sent lately: comparing one costs a third of hashing it. */
+enum {
+    RECENT_TEXTS = 8, /* a power of two */
+    RECENT_TEXT_MAX = 232,
+};
+
+struct recent_text {
+    uint64_t fingerprint;
+    uint32_t epoch; /* in which the text was announced; 0: the entry is free */
+    uint32_t flags; /* enum event_flag */
+    uint32_t options;
+    uint32_t length;
+    char text[RECENT_TEXT_MAX];
+};
+
 struct weir_probe_connection {
     struct pool_target *target;
     uint64_t id; /* unique in the process */
@@ -60,6 +80,7 @@ struct weir_probe_connection {
     uint16_t slot;       /* on the board, or BOARD_NO_PLACE */
     enum gauge gauge;    /* in which it is counted */
     bool is_reset, is_listening;
+    bool slot_has_context; /* the board shows a trace or tenant */
 
     uint32_t statements_open;
     uint32_t oldest_open; /* sequence in the present hold; 0: none */
@@ -67,6 +88,7 @@ struct weir_probe_connection {
     uint64_t last_fingerprint;
     struct hold hold;
     struct transaction transaction;
+    struct recent_text recent[RECENT_TEXTS];
 };
 
 struct weir_probe_connection *connection_connect_begin(struct weir_probe_pool *pool,
@@ -79,11 +101,22 @@ void connection_close(struct weir_probe_connection *connection, enum weir_failur
 void connection_cancel(struct weir_probe_connection *connection);
 void connection_listening(struct weir_probe_connection *connection, int is_listening);
 
-/* The segment to record the connection's events into, NULL if there is none; a connection that fork
- * brought along is first put at rest on the child's own board. */
-const struct segment *connection_enter(struct weir_probe_connection *connection);
+/* Puts a connection that fork brought along, or that was made without a segment, at rest on the
+ * present board. */
+void connection_adopt(const struct segment *segment, struct weir_probe_connection *connection);
 
-/* Shows the state that follows from hold, transaction and open statements, since @now_ns. */
+/* The segment to record the connection's events into, NULL if there is none. */
+static inline const struct segment *connection_enter(struct weir_probe_connection *connection)
+{
+    const struct segment *segment = segment_enter();
+
+    if (__builtin_expect(segment && connection->generation != segment->generation, 0))
+        connection_adopt(segment, connection);
+    return segment;
+}
+
+/* Shows the state that follows from hold, transaction and open statements, since @now_ns, and moves
+ * the connection between the gauges. */
 void connection_show(const struct segment *segment, struct weir_probe_connection *connection,
                      uint64_t now_ns);
 
@@ -101,20 +134,40 @@ static_assert(BOARD_NO_PLACE == RECORD_NO_SLOT, "one value for none");
 static_assert((OPEN_STATEMENTS & (OPEN_STATEMENTS - 1)) == 0, "a mask");
 
 /* Copies five characters, or zeros. */
-void sqlstate_copy(const char *sqlstate, char ret[5]);
-
-/* What the thread says of its request, names announced. */
-void origin_of_thread(const struct segment *segment, struct origin *ret);
-
-/* Without a call site of its own: that of @caller, or of what weir_probe_caller_set named. */
-void origin_add_caller(const struct segment *segment, const void *caller, struct origin *origin);
-
-static inline bool origin_has_context(const struct origin *origin)
+static inline void sqlstate_copy(const char *sqlstate, char ret[5])
 {
-    const uint64_t *trace = (const uint64_t *)(const void *)origin->trace_id;
-    return trace[0] || trace[1] || origin->tenant || origin->tracestate;
+    memset(ret, 0, 5);
+    if (sqlstate && strnlen(sqlstate, 5) == 5)
+        memcpy(ret, sqlstate, 5);
 }
 
-/* Writes the context behind an event's core. */
+/* What the thread says of its request, names announced. */
+static inline void origin_of_thread(const struct segment *segment, struct origin *ret)
+{
+    struct thread *self = thread_enter();
+
+    ret->call_site = self->call_site;
+    ret->has_context = self->has_context;
+    if (__builtin_expect(!self->call_site && !self->has_context, 1))
+        return;
+    thread_names_renew(segment, self);
+    memcpy(ret->trace_id, self->trace_id, sizeof(ret->trace_id));
+    memcpy(ret->parent_span_id, self->parent_span_id, sizeof(ret->parent_span_id));
+    ret->tenant = self->tenant;
+    ret->tracestate = self->tracestate;
+    ret->trace_flags = self->trace_flags;
+}
+
+/* Without a call site of its own: that of @caller, or of what weir_probe_caller_set named. */
+static inline void origin_add_caller(const struct segment *segment, const void *caller,
+                                     struct origin *origin)
+{
+    const void *named = thread_self.caller;
+
+    if (!origin->call_site)
+        origin->call_site = call_site_of(segment, named ? named : caller);
+}
+
+/* Writes the context behind an event's core, also of an origin without any. */
 void origin_write(const struct origin *origin, uint64_t object, uint32_t backend_pid,
                   struct event_context *ret);

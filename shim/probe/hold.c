@@ -31,37 +31,11 @@ void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, u
     };
 }
 
-void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns)
-{
-    struct hold *hold = &connection->hold;
-    uint64_t passed_ns;
-
-    if (hold->kind == HOLD_NONE || now_ns <= hold->phase_since_ns)
-        return;
-    passed_ns = now_ns - hold->phase_since_ns;
-    if (connection->statements_open) {
-        hold->executing_ns += passed_ns;
-        if (connection->transaction.begin_ns)
-            connection->transaction.executing_ns += passed_ns;
-    } else if (connection->transaction.begin_ns) {
-        hold->idle_in_transaction_ns += passed_ns;
-    } else {
-        hold->idle_ns += passed_ns;
-    }
-    hold->phase_since_ns = now_ns;
-}
-
-bool hold_is_over(const struct weir_probe_connection *connection)
-{
-    return connection->hold.kind == HOLD_IMPLICIT && !connection->statements_open &&
-           !connection->transaction.begin_ns;
-}
-
 static void hold_record(const struct segment *segment, struct weir_probe_connection *connection,
                         uint64_t now_ns)
 {
     const struct hold *hold = &connection->hold;
-    bool has_context = origin_has_context(&hold->origin);
+    bool has_context = hold->origin.has_context;
     uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
     struct lane_record taken;
     struct record_release *release;

@@ -11,10 +11,32 @@ void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, u
 
 /* Adds the time since the last change to the phase that was. Before every change of what is open.
  */
-void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns);
+static inline void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns)
+{
+    struct hold *hold = &connection->hold;
+    uint64_t passed_ns;
+
+    if (hold->kind == HOLD_NONE || now_ns <= hold->phase_since_ns)
+        return;
+    passed_ns = now_ns - hold->phase_since_ns;
+    if (connection->statements_open) {
+        hold->executing_ns += passed_ns;
+        if (connection->transaction.begin_ns)
+            connection->transaction.executing_ns += passed_ns;
+    } else if (connection->transaction.begin_ns) {
+        hold->idle_in_transaction_ns += passed_ns;
+    } else {
+        hold->idle_ns += passed_ns;
+    }
+    hold->phase_since_ns = now_ns;
+}
 
 /* Whether nothing keeps an implicit hold any longer. */
-bool hold_is_over(const struct weir_probe_connection *connection);
+static inline bool hold_is_over(const struct weir_probe_connection *connection)
+{
+    return connection->hold.kind == HOLD_IMPLICIT && !connection->statements_open &&
+           !connection->transaction.begin_ns;
+}
 
 /* Ends the hold: its release is recorded if @has_record. The board is the caller's. */
 void hold_end(const struct segment *segment, struct weir_probe_connection *connection,

@@ -9,10 +9,7 @@
 #include "shim/probe/normalize.h"
 #include "shim/probe/process.h"
 
-/* pool_target.entry: generation << 16 | place, in one word so that the two never disagree. */
-#define PLACE_PENDING (BOARD_NO_PLACE - 1) /* another thread is just claiming one */
-
-enum { ENTRY_SHIFT = 16, PENDING_SPINS = 10000 };
+enum { PENDING_SPINS = 10000 };
 
 #define OPTION(opts, member)                                                                       \
     ((opts)->size >= offsetof(__typeof__(*(opts)), member) + sizeof((opts)->member)                \
@@ -236,9 +233,8 @@ struct pool_target *pool_target_find(struct weir_probe_pool *pool,
     return found;
 }
 
-struct board_pool *pool_target_board(const struct segment *segment, struct pool_target *target)
+struct board_pool *pool_target_register(const struct segment *segment, struct pool_target *target)
 {
-    /* Partner: the release below: the place's entry is filled. */
     uint64_t entry = atomic_load_explicit(&target->entry, memory_order_acquire);
     uint64_t generation = (uint64_t)segment->generation << ENTRY_SHIFT;
 
@@ -254,35 +250,11 @@ struct board_pool *pool_target_board(const struct segment *segment, struct pool_
     return (uint16_t)entry < PLACE_PENDING ? &segment->pools[(uint16_t)entry] : NULL;
 }
 
-void pool_target_move(const struct segment *segment, struct pool_target *target, enum gauge from,
-                      enum gauge to, uint64_t now_ns)
-{
-    struct board_pool *board;
-    int32_t used = (to == GAUGE_USED) - (from == GAUGE_USED);
-    int32_t idle = (to == GAUGE_IDLE) - (from == GAUGE_IDLE);
-    int32_t connecting = (to == GAUGE_CONNECTING) - (from == GAUGE_CONNECTING);
-
-    if (from == to)
-        return;
-    board = pool_target_board(segment, target);
-    if (!board)
-        return;
-    if (connecting)
-        atomic_fetch_add_explicit(&board->connecting, (uint32_t)connecting, memory_order_release);
-    if (used || idle) {
-        uint32_t peak = board_pool_move(board, used, idle);
-        if (used)
-            board_peak_raise(&board->used_peak, now_ns, peak);
-    }
-}
-
-uint64_t pool_target_name(const struct segment *segment, struct pool_target *target)
+void pool_target_announce(const struct segment *segment, struct pool_target *target)
 {
     uint32_t epoch = segment_epoch(segment);
 
-    if (__builtin_expect(atomic_load_explicit(&target->epoch, memory_order_relaxed) != epoch, 0) &&
-        names_announce(segment, NAME_TARGET, target->id,
+    if (names_announce(segment, NAME_TARGET, target->id,
                        (struct view){target->text, target->text_length}, 0))
         atomic_store_explicit(&target->epoch, epoch, memory_order_relaxed);
-    return target->id;
 }

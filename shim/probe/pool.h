@@ -49,13 +49,56 @@ void pool_close(struct weir_probe_pool *pool);
 struct pool_target *pool_target_find(struct weir_probe_pool *pool,
                                      const struct weir_probe_target *target);
 
-/* The target's gauges on @segment's board, put there if it is a new segment (after fork); NULL:
- * there is no room for it. */
-struct board_pool *pool_target_board(const struct segment *segment, struct pool_target *target);
+/* pool_target.entry: generation << ENTRY_SHIFT | place, in one word so that the two never disagree.
+ */
+enum { ENTRY_SHIFT = 16 };
+#define PLACE_PENDING (BOARD_NO_PLACE - 1) /* another thread is just claiming one */
+
+/* Claims a place on a new segment's board (after fork), or waits for the thread that does. */
+struct board_pool *pool_target_register(const struct segment *segment, struct pool_target *target);
+
+/* The target's gauges on @segment's board; NULL: there is no room for it. */
+static inline struct board_pool *pool_target_board(const struct segment *segment,
+                                                   struct pool_target *target)
+{
+    /* Partner: the release in pool_target_register(): the place's entry is filled. */
+    uint64_t entry = atomic_load_explicit(&target->entry, memory_order_acquire);
+
+    if (__builtin_expect(
+            entry >> ENTRY_SHIFT != segment->generation || (uint16_t)entry >= PLACE_PENDING, 0))
+        return pool_target_register(segment, target);
+    return &segment->pools[(uint16_t)entry];
+}
 
 /* Moves one connection between gauges, in one step where it is between used and idle. */
-void pool_target_move(const struct segment *segment, struct pool_target *target, enum gauge from,
-                      enum gauge to, uint64_t now_ns);
+static inline void pool_target_move(const struct segment *segment, struct pool_target *target,
+                                    enum gauge from, enum gauge to, uint64_t now_ns)
+{
+    struct board_pool *board = pool_target_board(segment, target);
+    int32_t used = (to == GAUGE_USED) - (from == GAUGE_USED);
+    int32_t idle = (to == GAUGE_IDLE) - (from == GAUGE_IDLE);
+    int32_t connecting = (to == GAUGE_CONNECTING) - (from == GAUGE_CONNECTING);
 
-/* The target's name id, announced in the current epoch. */
-uint64_t pool_target_name(const struct segment *segment, struct pool_target *target);
+    if (!board)
+        return;
+    if (connecting)
+        atomic_fetch_add_explicit(&board->connecting, (uint32_t)connecting, memory_order_release);
+    if (used || idle) {
+        uint32_t peak = board_pool_move(board, used, idle);
+        if (used)
+            board_peak_raise(&board->used_peak, now_ns, peak);
+    }
+}
+
+/* Announces the target's name in the current epoch. */
+void pool_target_announce(const struct segment *segment, struct pool_target *target);
+
+/* The target's name id, announced. */
+static inline uint64_t pool_target_name(const struct segment *segment, struct pool_target *target)
+{
+    if (__builtin_expect(atomic_load_explicit(&target->epoch, memory_order_relaxed) !=
+                             segment_epoch(segment),
+                         0))
+        pool_target_announce(segment, target);
+    return target->id;
+}

@@ -47,6 +47,59 @@ static uint32_t event_flags(uint32_t flags)
            (flags & WEIR_STATEMENT_LATE_FETCH ? STATEMENT_LATE_FETCH : 0);
 }
 
+/* ---- the board --------------------------------------------------------------------------------
+ * Within a hold only some words change; connection_show() is for when the hold does. */
+
+static struct board_slot *statement_slot(const struct segment *segment,
+                                         struct weir_probe_connection *connection)
+{
+    struct board_slot *slot = &segment->slots[connection->slot];
+
+    if (connection->slot == BOARD_NO_PLACE || BOARD_LOAD(slot->hold_id) != connection->hold.id)
+        return NULL;
+    return slot;
+}
+
+static void statement_show_begin(const struct segment *segment, const struct statement *statement)
+{
+    struct weir_probe_connection *connection = statement->connection;
+    struct board_slot *slot = statement_slot(segment, connection);
+
+    if (!slot) {
+        connection_show(segment, connection, statement->begin_ns);
+        return;
+    }
+    board_entry_open(&slot->sequence);
+    if (connection->statements_open == 1) {
+        BOARD_STORE(slot->state, SLOT_EXECUTING);
+        BOARD_STORE(slot->since_ns, statement->begin_ns);
+        BOARD_STORE(slot->fingerprint, statement->fingerprint);
+        BOARD_STORE(slot->statement_since_ns, statement->begin_ns);
+        BOARD_STORE(slot->oldest_open, statement->sequence);
+    }
+    BOARD_STORE(slot->newest_sent, statement->sequence);
+    board_entry_close(&slot->sequence);
+}
+
+static void statement_show_end(const struct segment *segment,
+                               struct weir_probe_connection *connection, uint64_t now_ns)
+{
+    struct board_slot *slot = statement_slot(segment, connection);
+
+    if (!slot || connection->statements_open || connection->hold.kind == HOLD_NONE) {
+        connection_show(segment, connection, now_ns);
+        return;
+    }
+    board_entry_open(&slot->sequence);
+    BOARD_STORE(slot->state, connection->transaction.begin_ns         ? SLOT_IDLE_IN_TRANSACTION
+                             : connection->hold.kind == HOLD_ACQUIRED ? SLOT_HELD
+                                                                      : SLOT_IDLE);
+    BOARD_STORE(slot->since_ns, now_ns);
+    BOARD_STORE(slot->statement_since_ns, 0);
+    BOARD_STORE(slot->oldest_open, 0);
+    board_entry_close(&slot->sequence);
+}
+
 /* ---- begin ----------------------------------------------------------------------------------- */
 
 /* Counts the statement in its hold and transaction, and shows it. */
@@ -77,7 +130,7 @@ static void statement_open(const struct segment *segment, struct statement *stat
     connection->last_fingerprint = statement->fingerprint;
     if (connection->slot == BOARD_NO_PLACE)
         atomic_fetch_add_explicit(&segment->process->statements_open, 1, memory_order_release);
-    connection_show(segment, connection, statement->begin_ns);
+    statement_show_begin(segment, statement);
 }
 
 /* The parts that both ways of beginning share. False: it is not to be recorded. */
@@ -121,7 +174,7 @@ void statement_begin(struct weir_probe_connection *connection, struct weir_probe
     segment = statement_enter(connection, statement, flags);
     if (!segment)
         return;
-    text_identify(segment, sql, flags, &statement->origin, &text);
+    text_identify(segment, connection, sql, flags, &statement->origin, &text);
     statement_enter_text(segment, statement, connection, &text, caller);
 }
 
@@ -199,7 +252,7 @@ static void statement_record(const struct segment *segment, const struct stateme
     struct weir_probe_connection *connection = statement->connection;
     enum weir_failure failure = result_failure(result);
     uint64_t object = failure == WEIR_FAILURE_NONE ? 0 : object_announce(segment, result);
-    bool has_context = object || origin_has_context(&statement->origin);
+    bool has_context = object || statement->origin.has_context;
     uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
     struct record_statement *record;
     struct lane_record taken;
@@ -289,7 +342,7 @@ void statement_end(struct weir_probe_statement *room,
         hold_end(segment, connection, now_ns, connection->hold.statements > 1);
     if (connection->slot == BOARD_NO_PLACE)
         atomic_fetch_sub_explicit(&segment->process->statements_open, 1, memory_order_release);
-    connection_show(segment, connection, now_ns);
+    statement_show_end(segment, connection, now_ns);
     statement->connection = NULL;
 }
 

@@ -62,11 +62,6 @@ size_t text_length_of(const char *text, size_t text_length)
     return text_length == SIZE_MAX ? strlen(text) : text_length;
 }
 
-static uint32_t normalize_options(uint32_t flags)
-{
-    return flags & WEIR_STATEMENT_BACKSLASH_STRINGS ? NORMALIZE_BACKSLASH_STRINGS : 0;
-}
-
 static uint32_t statement_flags(uint32_t normalized_flags)
 {
     return (normalized_flags & NORMALIZED_CUT ? STATEMENT_CUT : 0) |
@@ -114,16 +109,25 @@ static void text_announce(const struct segment *segment, struct view sql, uint32
     }
 }
 
+/* A context to write the comment's words into, if the thread has none. */
+static void origin_clear_context(struct origin *origin)
+{
+    if (!origin->has_context)
+        *origin = (struct origin){.call_site = origin->call_site};
+}
+
 static void comment_apply(const struct segment *segment, struct view sql, struct origin *origin)
 {
+    static const uint8_t no_trace[16];
     char arena[COMMENT_ARENA];
     struct sql_comment comment;
     struct trace_context trace;
-    static const uint8_t no_trace[16];
 
     sql_comment_read(sql, arena, sizeof(arena), &comment);
+    origin_clear_context(origin);
     if (!memcmp(origin->trace_id, no_trace, sizeof(no_trace)) &&
         trace_context_parse(comment.traceparent, &trace)) {
+        origin->has_context = true;
         memcpy(origin->trace_id, trace.trace_id, sizeof(trace.trace_id));
         memcpy(origin->parent_span_id, trace.parent_span_id, sizeof(trace.parent_span_id));
         origin->trace_flags = trace.flags;
@@ -140,30 +144,53 @@ static void comment_apply(const struct segment *segment, struct view sql, struct
     }
 }
 
-void text_identify(const struct segment *segment, struct view sql, uint32_t flags,
-                   struct origin *origin, struct text_identity *ret)
+/* The process-wide way: by the text's hash. True: it may be kept among the recent ones, since it is
+ * announced and has no comment, which may say something else each time. */
+static bool text_look_up(const struct segment *segment, struct view sql, uint32_t options,
+                         struct origin *origin, struct text_known *known)
 {
-    uint32_t options = normalize_options(flags);
     bool is_commented = false;
-    struct text_known known, before;
+    struct text_known before;
     struct text_key key =
         text_key_of(sql, text_cache_seed() ^ (uint64_t)options << 8, &is_commented);
 
-    if (__builtin_expect(!text_cache_find(key, &known), 0)) {
-        text_learn(segment, sql, options, &known);
-        text_cache_store(key, &known);
-    } else if (__builtin_expect(
-                   !known.is_announced || known.epoch != (uint16_t)segment_epoch(segment), 0)) {
-        before = known;
-        text_announce(segment, sql, options, &known);
-        if (known.is_announced != before.is_announced || known.epoch != before.epoch)
-            text_cache_store(key, &known);
+    if (!text_cache_find(key, known)) {
+        text_learn(segment, sql, options, known);
+        text_cache_store(key, known);
+    } else if (!known->is_announced || known->epoch != (uint16_t)segment_epoch(segment)) {
+        before = *known;
+        text_announce(segment, sql, options, known);
+        if (known->is_announced != before.is_announced || known->epoch != before.epoch)
+            text_cache_store(key, known);
     }
     if (is_commented)
         comment_apply(segment, sql, origin);
+    return !is_commented && known->is_announced;
+}
+
+static void recent_keep(struct recent_text *recent, struct view sql, uint32_t options,
+                        uint32_t epoch, const struct text_identity *identity)
+{
+    recent->fingerprint = identity->fingerprint;
+    recent->epoch = epoch;
+    recent->flags = identity->flags;
+    recent->options = options;
+    recent->length = (uint32_t)sql.length;
+    memcpy(recent->text, sql.bytes, sql.length);
+}
+
+void text_identify_slowly(const struct segment *segment, struct recent_text *recent,
+                          struct view sql, uint32_t options, struct origin *origin,
+                          struct text_identity *ret)
+{
+    struct text_known known;
+    bool may_keep = text_look_up(segment, sql, options, origin, &known);
+
     ret->fingerprint = known.fingerprint;
     ret->flags = statement_flags(known.flags);
     ret->is_empty = known.verb == VERB_EMPTY;
+    if (recent && may_keep && !ret->is_empty)
+        recent_keep(recent, sql, options, segment_epoch(segment), ret);
 }
 
 /* ---- kept texts ------------------------------------------------------------------------------ */
@@ -178,7 +205,7 @@ struct weir_probe_text *text_new(const char *text, size_t text_length, uint32_t 
     char arena[COMMENT_ARENA];
     struct sql_comment comment;
 
-    normalize(sql, normalize_options(flags), scratch ? scratch->text : NULL,
+    normalize(sql, text_options(flags), scratch ? scratch->text : NULL,
               scratch ? NORMALIZE_TEXT_MAX : 0, &normalized);
     length = scratch ? normalized.text_length : 0;
     kept = calloc(1, sizeof(*kept) + length);

@@ -21,19 +21,17 @@ struct entry {
 };
 
 static struct entry entries[SETS][WAYS];
-static _Atomic uint64_t seed;
+_Atomic uint64_t text_cache_seed_made;
 
-uint64_t text_cache_seed(void)
+uint64_t text_cache_seed_make(void)
 {
-    uint64_t made = atomic_load_explicit(&seed, memory_order_relaxed), expected = 0;
+    uint64_t made = 0, expected = 0;
 
-    if (__builtin_expect(made != 0, 1))
-        return made;
     if (syscall(SYS_getrandom, &made, sizeof(made), 1 /* GRND_NONBLOCK */) != (long)sizeof(made))
         made = clock_monotonic_ns() ^ (uint64_t)(uintptr_t)&made << 16;
     made |= 1;
-    if (!atomic_compare_exchange_strong_explicit(&seed, &expected, made, memory_order_relaxed,
-                                                 memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&text_cache_seed_made, &expected, made,
+                                                 memory_order_relaxed, memory_order_relaxed))
         return expected;
     return made;
 }

@@ -5,6 +5,7 @@
  * can only make it unknown. It holds no pointers, nothing in it is ever freed. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,8 +19,16 @@ struct text_known {
     uint8_t flags; /* enum normalize_flag */
 };
 
-/* The seed of the process's keys, made at first use. */
-uint64_t text_cache_seed(void);
+/* The seed of the process's keys; 0: not made yet. */
+extern _Atomic uint64_t text_cache_seed_made;
+uint64_t text_cache_seed_make(void);
+
+static inline uint64_t text_cache_seed(void)
+{
+    uint64_t made = atomic_load_explicit(&text_cache_seed_made, memory_order_relaxed);
+
+    return __builtin_expect(made != 0, 1) ? made : text_cache_seed_make();
+}
 
 bool text_cache_find(struct text_key key, struct text_known *ret);
 void text_cache_store(struct text_key key, const struct text_known *known);

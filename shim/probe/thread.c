@@ -33,7 +33,7 @@ void thread_fork_child(void)
 
 void thread_names_announce(const struct segment *segment, struct thread *self)
 {
-    uint16_t epoch = (uint16_t)segment_epoch(segment);
+    uint32_t epoch = segment_epoch(segment);
     bool is_done = true;
 
     if (self->tenant)
@@ -43,7 +43,14 @@ void thread_names_announce(const struct segment *segment, struct thread *self)
     if (self->call_site)
         is_done &= names_announce_known(segment, NAME_CALL_SITE, self->call_site);
     if (is_done)
-        self->epoch = epoch;
+        self->epoch = epoch & THREAD_EPOCH_MASK;
+}
+
+static bool thread_has_trace(const struct thread *self)
+{
+    static const uint8_t none[sizeof(self->trace_id)];
+
+    return memcmp(self->trace_id, none, sizeof(none)) != 0;
 }
 
 /* Remembers the name's text, since nobody will tell it again after a raised epoch, and announces it
@@ -65,9 +72,15 @@ static uint64_t thread_name_set(enum name_kind kind, const char *text)
     return id;
 }
 
+static void thread_context_note(struct thread *self)
+{
+    self->has_context = thread_has_trace(self) || self->tenant || self->tracestate;
+}
+
 void thread_tenant_set(const char *tenant)
 {
     thread_self.tenant = thread_name_set(NAME_TENANT, tenant);
+    thread_context_note(&thread_self);
 }
 
 void thread_call_site_set(const char *call_site)
@@ -90,6 +103,7 @@ void thread_trace_set(const char *traceparent, const char *tracestate)
         memset(self->parent_span_id, 0, sizeof(self->parent_span_id));
         self->trace_flags = 0;
         self->tracestate = 0;
+        thread_context_note(self);
         return;
     }
     if (!trace_context_parse(view_from(traceparent), &parsed))
@@ -98,4 +112,5 @@ void thread_trace_set(const char *traceparent, const char *tracestate)
     memcpy(self->parent_span_id, parsed.parent_span_id, sizeof(self->parent_span_id));
     self->trace_flags = parsed.flags;
     self->tracestate = thread_name_set(NAME_TRACESTATE, tracestate);
+    thread_context_note(self);
 }

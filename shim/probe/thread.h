@@ -7,16 +7,19 @@
 
 #include "shim/probe/segment.h"
 
+enum { THREAD_EPOCH_MASK = 0x7fff };
+
 struct thread {
     uint8_t trace_id[16];
     uint8_t parent_span_id[8];
     uint64_t tenant; /* name ids, 0 = none */
     uint64_t tracestate;
     uint64_t call_site;
-    const void *caller; /* of weir_probe_caller_set */
-    uint32_t number;    /* the kernel's thread id; 0: not asked yet */
-    uint16_t epoch;     /* low bits of the epoch in which the names above were last announced */
-    uint8_t lane;       /* own lane + 1; 0: none yet */
+    const void *caller;       /* of weir_probe_caller_set */
+    uint32_t number;          /* the kernel's thread id; 0: not asked yet */
+    uint16_t epoch : 15;      /* low bits of the one in which the names above were last announced */
+    uint16_t has_context : 1; /* a trace, tenant or tracestate is set */
+    uint8_t lane;             /* own lane + 1; 0: none yet */
     uint8_t trace_flags;
 };
 
@@ -41,7 +44,7 @@ void thread_names_announce(const struct segment *segment, struct thread *self);
 
 static inline void thread_names_renew(const struct segment *segment, struct thread *self)
 {
-    if (__builtin_expect(self->epoch != (uint16_t)segment_epoch(segment), 0))
+    if (__builtin_expect(self->epoch != (segment_epoch(segment) & THREAD_EPOCH_MASK), 0))
         thread_names_announce(segment, self);
 }
 

@@ -43,7 +43,7 @@ void transaction_finish(const struct segment *segment, struct weir_probe_connect
                         enum weir_transaction_outcome outcome, uint64_t now_ns)
 {
     struct transaction *transaction = &connection->transaction;
-    bool has_context = origin_has_context(&connection->hold.origin);
+    bool has_context = connection->hold.origin.has_context;
     uint32_t length = EVENT_CORE_SIZE + (has_context ? EVENT_CONTEXT_SIZE : 0);
     struct record_transaction *record;
     struct lane_record taken;
