@@ -8,7 +8,7 @@ target_compile_definitions(weir_flags INTERFACE _GNU_SOURCE WEIR_VERSION="${PROJ
 target_include_directories(weir_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
 target_compile_options(weir_flags INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
-    -Wswitch-enum -Wformat=2 -Wundef -Wno-unknown-warning-option)
+    -Wswitch-enum -Wformat=2 -Wundef)
 if(WEIR_WERROR)
     target_compile_options(weir_flags INTERFACE -Werror)
 endif()
