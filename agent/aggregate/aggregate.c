@@ -159,23 +159,12 @@ static void statement_info_points(struct aggregate *aggregate, struct service *s
     }
 }
 
-static void move_deletions(struct aggregate *aggregate, struct rows *rows)
-{
-    size_t offset = 0;
-    struct row row;
-
-    while (rows_next(&aggregate->deletions, &offset, &row))
-        rows_put(rows, row.table, row.key, row.value);
-    rows_deinit(&aggregate->deletions);
-    rows_init(&aggregate->deletions, DELETIONS_BYTES_MAX);
-}
-
 void aggregate_freeze(struct aggregate *aggregate, uint64_t now_unix_ns, struct rows *rows,
                       struct snapshot_builder *builder)
 {
     aggregate->now_ns = now_unix_ns;
     pools_sum(aggregate);
-    move_deletions(aggregate, rows);
+    rows_move(rows, &aggregate->deletions);
     for (struct service *service = aggregate->services; service; service = service->next) {
         service_write(service, rows);
         pools_write(aggregate, service, rows);

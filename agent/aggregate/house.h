@@ -5,6 +5,7 @@
 #include "agent/aggregate/aggregate.h"
 #include "agent/aggregate/histogram.h"
 #include "agent/aggregate/id_map.h"
+#include "agent/model/resource.h"
 
 enum {
     WINDOW_MINUTES = 10,   /* over which sets compete for places */

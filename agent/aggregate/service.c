@@ -57,11 +57,7 @@ void service_free(struct aggregate *aggregate, struct service *service)
 static struct service *overflow_service(struct aggregate *aggregate)
 {
     if (!aggregate->overflow_service) {
-        const struct attribute items[] = {
-            attribute_string("service.name", VIEW_LITERAL("other")),
-            attribute_bool("otel.metric.overflow", true),
-        };
-        const struct attributes *CLEANUP(attributes_unrefp) resource = attributes_new(items, 2);
+        const struct attributes *CLEANUP(attributes_unrefp) resource = resource_overflow();
         if (resource) {
             struct service *found = service_find(aggregate, resource);
             aggregate->overflow_service =

@@ -14,6 +14,13 @@ enum drop_cause {
 
 extern const char *const drop_tokens[]; /* DROP_END entries */
 
+/* One client's counts over its whole life, whoever read them: recorded = read + in_lanes + dropped.
+ */
+struct ledger_counts {
+    uint64_t recorded, read, in_lanes;
+    uint64_t dropped[DROP_END];
+};
+
 struct ledger_row {
     uint8_t client_id[16];
     uint32_t pid;

@@ -197,3 +197,13 @@ const struct attributes *resource_from_hello(const struct attributes *hello,
     collect(&collected, attribute_string("telemetry.sdk.version", VIEW_LITERAL(WEIR_VERSION)));
     return attributes_new(collected.items, collected.count);
 }
+
+const struct attributes *resource_overflow(void)
+{
+    const struct attribute items[] = {
+        attribute_string("service.name", VIEW_LITERAL("other")),
+        attribute_bool("otel.metric.overflow", true),
+    };
+
+    return attributes_new(items, sizeof(items) / sizeof(items[0]));
+}

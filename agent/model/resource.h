@@ -21,3 +21,6 @@ const struct attributes *resource_from_hello(const struct attributes *hello,
                                              const struct resource_defaults *defaults,
                                              bool *ret_bad_resource)
     __attribute__((warn_unused_result));
+
+/* What newcomers share once there are as many services as the limit allows; it says so. */
+const struct attributes *resource_overflow(void) __attribute__((warn_unused_result));

@@ -33,6 +33,16 @@ void rows_put(struct rows *rows, enum row_table table, struct view key, struct v
     rows->count++;
 }
 
+void rows_move(struct rows *rows, struct rows *from)
+{
+    if (from->count)
+        buffer_append(&rows->bytes, from->bytes.bytes, from->bytes.length);
+    rows->bytes.failed |= from->bytes.failed;
+    rows->count += from->count;
+    buffer_clear(&from->bytes);
+    from->count = 0;
+}
+
 bool rows_next(const struct rows *rows, size_t *offset, struct row *ret)
 {
     const char *at = rows->bytes.bytes + *offset;

@@ -33,6 +33,9 @@ void rows_init(struct rows *rows, size_t bytes_max);
 void rows_deinit(struct rows *rows);
 void rows_put(struct rows *rows, enum row_table table, struct view key, struct view value);
 
+/* Appends all of @from, which is empty afterwards. */
+void rows_move(struct rows *rows, struct rows *from);
+
 struct row {
     enum row_table table;
     struct view key, value;

@@ -37,6 +37,7 @@ struct snapshot_builder {
     struct arena_block *arena;
     struct collected_resource *resources;
     uint32_t resource_count, resource_capacity;
+    uint32_t current; /* among them */
     bool failed;
 };
 
@@ -74,6 +75,12 @@ struct snapshot_builder *snapshot_builder_new(void)
 void snapshot_builder_resource(struct snapshot_builder *builder, const struct attributes *resource,
                                bool is_agent)
 {
+    for (uint32_t i = 0; i < builder->resource_count; i++) {
+        if (attributes_equal(builder->resources[i].resource, resource)) {
+            builder->current = i;
+            return;
+        }
+    }
     if (builder->resource_count == builder->resource_capacity) {
         uint32_t capacity = builder->resource_capacity ? 2 * builder->resource_capacity : 8;
         struct collected_resource *grown = realloc(builder->resources, capacity * sizeof(*grown));
@@ -84,7 +91,8 @@ void snapshot_builder_resource(struct snapshot_builder *builder, const struct at
         builder->resources = grown;
         builder->resource_capacity = capacity;
     }
-    struct collected_resource *added = &builder->resources[builder->resource_count++];
+    builder->current = builder->resource_count++;
+    struct collected_resource *added = &builder->resources[builder->current];
     memset(added, 0, sizeof(*added));
     added->resource = attributes_ref(resource);
     added->is_agent = is_agent;
@@ -97,7 +105,7 @@ void snapshot_builder_point(struct snapshot_builder *builder, enum metric_id met
 
     if (builder->failed || builder->resource_count == 0)
         return;
-    collected = &builder->resources[builder->resource_count - 1].metrics[metric];
+    collected = &builder->resources[builder->current].metrics[metric];
     if (collected->count == collected->capacity) {
         uint32_t capacity = collected->capacity ? 2 * collected->capacity : 8;
         struct metric_point *grown = realloc(collected->points, capacity * sizeof(*grown));

@@ -71,6 +71,7 @@ CLEANUP_DEFINE(const struct snapshot *, snapshot_unrefp, snapshot_unref)
  * failures are sticky: snapshot_builder_finish returns NULL. */
 struct snapshot_builder;
 struct snapshot_builder *snapshot_builder_new(void) __attribute__((warn_unused_result));
+/* What follows is @resource's; one that was begun before goes on. */
 void snapshot_builder_resource(struct snapshot_builder *builder, const struct attributes *resource,
                                bool is_agent);
 /* The point's attributes gain a reference; histogram and exemplars must come from
