@@ -444,7 +444,15 @@ void sets_points(struct aggregate *aggregate, struct service *service,
                  struct snapshot_builder *builder)
 {
     const struct attribute overflow = attribute_bool("otel.metric.overflow", true);
+    const struct attributes *CLEANUP(attributes_unrefp) none = attributes_new(NULL, 0);
+    struct metric_point cost = {.attributes = none, .start_unix_ns = service->overflow_start_ns};
 
+    if (none) {
+        cost.value.integer = service->sets;
+        snapshot_builder_point(builder, METRIC_AGENT_SERIES, &cost);
+        cost.value.integer = (int64_t)service->overflow_calls;
+        snapshot_builder_point(builder, METRIC_AGENT_SERIES_REFUSED, &cost);
+    }
     for (struct set *set = aggregate->sets.admitted; set; set = set->next) {
         if (set->key.service != service)
             continue;

@@ -255,12 +255,19 @@ static int texts_fill(struct loading *loading)
     return config->install_directory ? 0 : -ENOMEM;
 }
 
+static const char *process_getenv(const char *name)
+{
+    return getenv(name);
+}
+
 int config_load(int argc, char *const argv[], config_getenv_fn getenv_fn, struct config **ret,
                 char *error, size_t error_size)
 {
     CLEANUP(config_freep) struct config *config = calloc(1, sizeof(*config));
-    struct loading loading = {
-        .getenv_fn = getenv_fn, .config = config, .error = error, .error_size = error_size};
+    struct loading loading = {.getenv_fn = getenv_fn ? getenv_fn : process_getenv,
+                              .config = config,
+                              .error = error,
+                              .error_size = error_size};
 
     if (!config)
         return -ENOMEM;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "agent/self/log.h"
 #include "base/cleanup.h"
 
 enum traces_mode {
@@ -15,18 +16,6 @@ enum traces_mode {
     TRACES_KEPT,
     TRACES_PARENT,
     TRACES_ALL,
-};
-
-enum log_level {
-    LOG_LEVEL_ERROR,
-    LOG_LEVEL_WARNING,
-    LOG_LEVEL_INFO,
-    LOG_LEVEL_DEBUG,
-};
-
-enum log_format {
-    LOG_FORMAT_TEXT,
-    LOG_FORMAT_JSON,
 };
 
 /* What the program was asked to do by flags that end it at once. */
@@ -84,7 +73,7 @@ struct config {
 
 typedef const char *(*config_getenv_fn)(const char *name);
 
-/* Reads flags, environment and file. Returns 0, -ENOMEM, or CONFIG_E_WRONG with the reason (key,
+/* Reads flags, environment (NULL: the process's own) and file. Returns 0, -ENOMEM, or CONFIG_E_WRONG with the reason (key,
  * line or flag, allowed values) in @error; the program then exits 2. */
 enum { CONFIG_E_WRONG = 1 };
 int config_load(int argc, char *const argv[], config_getenv_fn getenv_fn, struct config **ret,

@@ -207,3 +207,13 @@ const struct attributes *resource_overflow(void)
 
     return attributes_new(items, sizeof(items) / sizeof(items[0]));
 }
+
+const struct attributes *resource_attributes_from(struct view list)
+{
+    struct collected collected = {.count = 0};
+    char *CLEANUP(freep) decoded = malloc(list.length + 1);
+
+    if (!decoded || !parse_resource_variable(list, decoded, &collected))
+        return NULL;
+    return attributes_new(collected.items, collected.count);
+}

@@ -24,3 +24,7 @@ const struct attributes *resource_from_hello(const struct attributes *hello,
 
 /* What newcomers share once there are as many services as the limit allows; it says so. */
 const struct attributes *resource_overflow(void) __attribute__((warn_unused_result));
+
+/* The attributes of "key=value,…", percent-encoded. NULL: an entry is wrong, or out of memory. */
+const struct attributes *resource_attributes_from(struct view list)
+    __attribute__((warn_unused_result));
