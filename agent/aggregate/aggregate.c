@@ -89,7 +89,7 @@ void aggregate_tick(struct aggregate *aggregate, uint64_t now_unix_ns)
 
 static void service_write(struct service *service, struct rows *rows)
 {
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     if (service->is_saved && !service->overflow_is_dirty)
         return;

@@ -385,7 +385,7 @@ void ledger_exported(struct ledger *ledger, uint64_t generation)
 static void entry_write(const struct entry *entry, struct rows *rows)
 {
     char key[KEY_SIZE];
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     entry_key(entry, key);
     buffer_init(&value, 1 << 20);
@@ -404,7 +404,7 @@ static void entry_write(const struct entry *entry, struct rows *rows)
 static void service_write_folded(const struct ledger_service *service, struct rows *rows)
 {
     char key[1 + sizeof(uint64_t)] = {KEY_SERVICE};
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     memcpy(key + 1, &service->resource->hash, sizeof(uint64_t));
     buffer_init(&value, 1 << 20);

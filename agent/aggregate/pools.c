@@ -321,7 +321,7 @@ void pools_sum(struct aggregate *aggregate)
 
 void pools_write(struct aggregate *aggregate, struct service *service, struct rows *rows)
 {
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     (void)aggregate;
     buffer_init(&value, 1 << 20);

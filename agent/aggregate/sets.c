@@ -414,7 +414,7 @@ static void set_write(struct set *set, struct rows *rows, struct buffer *value)
 
 void sets_write(struct aggregate *aggregate, struct rows *rows)
 {
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     buffer_init(&value, 4 << 20);
     for (struct set *set = aggregate->sets.admitted; set; set = set->next) {

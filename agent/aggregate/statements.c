@@ -186,7 +186,7 @@ static void statement_write(struct aggregate *aggregate, struct statement *state
 void statements_write(struct aggregate *aggregate, struct rows *rows)
 {
     struct statements *table = &aggregate->statements;
-    struct buffer CLEANUP(buffer_deinit) value;
+    struct buffer CLEANUP(buffer_deinit) value = {0};
 
     buffer_init(&value, 1 << 20);
     for (struct statement *statement = table->oldest; statement; statement = statement->newer) {
