@@ -101,9 +101,10 @@ class SeriesLimit(unittest.TestCase):
         with Postgres() as postgres, Agent() as agent:
             database = postgres.create_database("many")
             script = os.path.join(agent.dir, "many.pgbench")
+            tables = [f"table_{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(120)]
+            postgres.sql("".join(f"CREATE TABLE {table} ();\n" for table in tables), database)
             with open(script, "w", encoding="utf-8") as file:
-                file.writelines(f"SELECT 1 AS column_{chr(97 + n // 26)}{chr(97 + n % 26)};\n"
-                                for n in range(120))
+                file.writelines(f"SELECT count(*) FROM {table};\n" for table in tables)
             postgres.reset_statements()
             ran = subprocess.run(
                 [f"{postgres.bin}/pgbench", "-n", "-c", "2", "-t", "50", "-f", script, database],

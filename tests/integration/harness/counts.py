@@ -24,15 +24,42 @@ def fingerprints(texts):
 # PostgreSQL keeps an EXECUTE under the whole text of its PREPARE; we keep it under what follows AS.
 PREPARE = re.compile(r"^\s*PREPARE\s+\S+\s*(?:\([^)]*\))?\s+AS\s+", re.IGNORECASE)
 
+# PostgreSQL writes TRUE as a parameter, we leave it; pgbench begins with this one.
+TRUE = re.compile(r"current_schemas\(\$\d+\)")
+
 
 def postgres_counts(postgres, database, without=()):
     """{fingerprint: calls} of pg_stat_statements; @without: the test's own statements."""
-    rows = [(PREPARE.sub("", query), calls, rows)
+    rows = [(TRUE.sub("current_schemas(true)", PREPARE.sub("", query)), calls, rows)
             for query, calls, rows in postgres.statements(database)]
     counts = collections.Counter()
     skip = set(fingerprints(without)) if without else set()
     for fingerprint, (_, calls, _) in zip(fingerprints(row[0] for row in rows), rows):
         if fingerprint not in skip:
+            counts[fingerprint] += calls
+    return dict(counts)
+
+
+# Constants that PostgreSQL writes as parameters and we leave as they are.
+WORDS = re.compile(r"\b(true|false|null)\b", re.IGNORECASE)
+
+
+def postgres_counts_by_shape(postgres, database):
+    """As postgres_counts, for statements written by others: TRUE, FALSE and NULL count as $n."""
+    return by_shape((PREPARE.sub("", query), calls)
+                    for query, calls, _ in postgres.statements(database))
+
+
+def api_counts_by_shape(agent, database):
+    return by_shape((row["text"], row["calls"] - row["errors"])
+                    for row in agent.api("statements") if row["namespace"] == database)
+
+
+def by_shape(rows):
+    counts = collections.Counter()
+    rows = [(WORDS.sub("1", text), calls) for text, calls in rows]
+    for fingerprint, (_, calls) in zip(fingerprints(row[0] for row in rows), rows):
+        if calls:
             counts[fingerprint] += calls
     return dict(counts)
 
