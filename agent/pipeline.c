@@ -1,17 +1,17 @@
 #include "agent/pipeline.h"
 
 #include <errno.h>
-#include <malloc.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <uv.h>
 
 #include "agent/aggregate/aggregate.h"
 #include "agent/aggregate/ledger.h"
 #include "agent/environment.h"
 #include "agent/ingest/ingest.h"
+#include "agent/outlet.h"
 #include "agent/self/self.h"
 #include "agent/serve/server.h"
 #include "agent/statement/summaries.h"
@@ -25,10 +25,10 @@ enum {
     EXIT_WRONG = 2,
     LOCK_WAIT_MS = 3000,
     TICK_MS = 1000,
-    UNSAVED_MS = 5000,      /* from the first event that no checkpoint covers */
-    RETURN_MS = 10000,      /* in which shims of an agent before us come back */
-    ABSENT_MS = 60000,      /* after which one that did not is given up */
-    WAITERS_MAX = 256,      /* scrapes waiting for a checkpoint */
+    UNSAVED_MS = 5000, /* from the first event that no checkpoint covers */
+    RETURN_MS = 10000, /* in which shims of an agent before us come back */
+    ABSENT_MS = 60000, /* after which one that did not is given up */
+    WAITERS_MAX = 256, /* scrapes waiting for a checkpoint */
     ROWS_BYTES_MAX = 512 << 20,
     LEDGER_ENDED_MAX = 1024, /* rows of clients that ended, beside the living ones */
 };
@@ -55,25 +55,27 @@ struct pipeline {
     struct ingest *ingest;
     struct checkpoint *checkpoint;
     struct server *server;
-    struct ingest_ops ingest_ops;
+    struct outlet *outlet; /* NULL: no OTLP */
 
-    uv_timer_t tick, unsaved, grace;
+    uv_timer_t tick, unsaved, grace, interval;
     uv_signal_t terminate, interrupt, hangup;
-    uint64_t start_ns; /* monotonic */
+    uint64_t start_ns;             /* monotonic */
     uint64_t restored, unreadable; /* rows */
     bool is_ready, is_announcing, closed_absent;
 
     /* The checkpoint under way, and what is asked of the next one. */
     bool is_committing, wants_commit, wants_snapshot;
-    const struct snapshot *frozen; /* becomes last when the commit succeeds */
-    struct rows deletions;         /* of a commit that failed: nobody else remembers them */
-    uint64_t failed_commits;       /* in a row */
+    bool wants_export, is_exporting; /* the next one's snapshot goes to the outlet; this one's */
+    const struct snapshot *frozen;   /* becomes last when the commit succeeds */
+    struct rows deletions;           /* of a commit that failed: nobody else remembers them */
+    uint64_t failed_commits;         /* in a row */
     uint64_t generation;
     const struct snapshot *last;
     struct waiter waiters[WAITERS_MAX]; /* the first @waiters_frozen wait for this one */
     uint32_t waiter_count, waiters_frozen;
 
-    bool is_stopping, is_closed;
+    bool is_stopping, is_flushed, is_closed;
+    uint64_t stop_ns; /* monotonic: the end of the grace period */
 };
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
@@ -160,6 +162,7 @@ static void pipeline_self_points(struct pipeline *pipeline, uint64_t now_ns,
         if (stats.records_bad[i])
             self_counts_add(&facts.records_bad, record_reasons[i], NULL, stats.records_bad[i]);
     }
+    outlet_facts(pipeline->outlet, &facts);
     self_points(pipeline->self, now_ns, &facts, builder);
 }
 
@@ -175,8 +178,10 @@ static void pipeline_freeze(struct pipeline *pipeline, struct rows *rows, bool w
     ingest_freeze(pipeline->ingest, rows);
     ingest_look(pipeline->ingest, on_board, pipeline);
     ingest_counts(pipeline->ingest, count_client, pipeline);
+    outlet_freeze(pipeline->outlet);
     pipeline->generation++;
-    ledger_mark(pipeline->ledger, pipeline->generation);
+    if (pipeline->is_exporting || !outlet_interval_ms(pipeline->outlet))
+        ledger_mark(pipeline->ledger, pipeline->generation);
     aggregate_freeze(pipeline->aggregate, now_ns, rows, builder);
     ledger_freeze(pipeline->ledger, rows, builder);
     if (!builder)
@@ -196,6 +201,8 @@ static void pipeline_commit(struct pipeline *pipeline)
     }
     pipeline->is_committing = true;
     pipeline->wants_commit = false;
+    pipeline->is_exporting = pipeline->wants_export;
+    pipeline->wants_export = false;
     rows_init(&rows, ROWS_BYTES_MAX);
     pipeline_freeze(pipeline, &rows, pipeline->wants_snapshot);
     pipeline->wants_snapshot = false;
@@ -226,7 +233,9 @@ static void on_unsaved(uv_timer_t *timer)
 static void pipeline_committed(struct pipeline *pipeline)
 {
     ingest_commit(pipeline->ingest);
-    ledger_exported(pipeline->ledger, pipeline->generation);
+    if (!outlet_interval_ms(pipeline->outlet)) /* who scrapes is the destination */
+        ledger_exported(pipeline->ledger, pipeline->generation);
+    outlet_commit(pipeline->outlet, pipeline->is_exporting ? pipeline->frozen : NULL);
     if (pipeline->failed_commits)
         log_line(LOG_LEVEL_INFO, "checkpoints are written again");
     pipeline->failed_commits = 0;
@@ -248,6 +257,7 @@ static void pipeline_commit_failed(struct pipeline *pipeline, const char *error,
             rows_put(&pipeline->deletions, row.table, row.key, row.value);
     }
     ingest_commit_failed(pipeline->ingest);
+    outlet_commit_failed(pipeline->outlet);
     aggregate_mark_unsaved(pipeline->aggregate);
     ledger_mark_unsaved(pipeline->ledger);
     if (pipeline->failed_commits++ == 0)
@@ -458,6 +468,26 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
+/* The destination's turn: a checkpoint whose snapshot is for it. */
+static void pipeline_export(struct pipeline *pipeline)
+{
+    pipeline->wants_snapshot = true;
+    pipeline->wants_export = true;
+    pipeline_commit(pipeline);
+}
+
+static void on_interval(uv_timer_t *timer)
+{
+    pipeline_export(timer->data);
+}
+
+static void on_arrived(void *userdata, uint64_t generation)
+{
+    struct pipeline *pipeline = userdata;
+
+    ledger_exported(pipeline->ledger, generation);
+}
+
 /* What can change while running; the rest needs a restart, and is said to. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
@@ -499,6 +529,7 @@ static void pipeline_close(struct pipeline *pipeline)
         (uv_handle_t *)&pipeline->tick,      (uv_handle_t *)&pipeline->unsaved,
         (uv_handle_t *)&pipeline->grace,     (uv_handle_t *)&pipeline->terminate,
         (uv_handle_t *)&pipeline->interrupt, (uv_handle_t *)&pipeline->hangup,
+        (uv_handle_t *)&pipeline->interval,
     };
 
     if (pipeline->is_closed)
@@ -507,6 +538,7 @@ static void pipeline_close(struct pipeline *pipeline)
     pipeline->waiters_frozen = pipeline->waiter_count;
     waiters_answer(pipeline);
     pipeline->server = server_free(pipeline->server);
+    pipeline->outlet = outlet_close(pipeline->outlet);
     pipeline->checkpoint = checkpoint_close(pipeline->checkpoint);
     if (pipeline->ingest)
         ingest_close(pipeline->ingest, on_ingest_closed, pipeline);
@@ -516,8 +548,23 @@ static void pipeline_close(struct pipeline *pipeline)
     }
 }
 
+/* All that was read is in a checkpoint: what is for the destination goes there, and one more
+ * checkpoint says that it arrived. */
 static void pipeline_stop_when_saved(struct pipeline *pipeline)
 {
+    uint64_t now_ns = clock_monotonic_ns();
+
+    if (pipeline->outlet && !pipeline->is_flushed) {
+        uint64_t left_ns = pipeline->stop_ns > now_ns ? pipeline->stop_ns - now_ns : 0;
+        pipeline->is_flushed = true;
+        if (outlet_flush(pipeline->outlet, left_ns / NS_PER_MS) < 0)
+            log_line(LOG_LEVEL_WARNING,
+                     "the grace period of %u ms was too short for the "
+                     "destination to take everything",
+                     pipeline->config->grace_ms);
+        pipeline_commit(pipeline);
+        return;
+    }
     log_line(LOG_LEVEL_INFO, "stopped: all that was read is saved");
     pipeline_close(pipeline);
 }
@@ -539,9 +586,10 @@ static void on_terminate(uv_signal_t *handle, int number)
         return;
     log_line(LOG_LEVEL_INFO, "asked to stop by signal %d", number);
     pipeline->is_stopping = true;
+    pipeline->stop_ns = clock_monotonic_ns() + pipeline->config->grace_ms * NS_PER_MS;
     (void)uv_timer_start(&pipeline->grace, on_grace_over, pipeline->config->grace_ms, 0);
-    pipeline->wants_snapshot = true; /* which reads what is left */
-    pipeline_commit(pipeline);
+    (void)uv_timer_stop(&pipeline->interval);
+    pipeline_export(pipeline); /* which reads what is left */
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
@@ -640,7 +688,8 @@ static int pipeline_open_store(struct pipeline *pipeline)
         return fail(EXIT_FAILURE, "cannot start the store: %s", strerror(-r));
     (void)STEAL(database);
     if (pipeline->unreadable)
-        log_line(LOG_LEVEL_WARNING, "%llu rows of the checkpoint could not be read and are left out",
+        log_line(LOG_LEVEL_WARNING,
+                 "%llu rows of the checkpoint could not be read and are left out",
                  (unsigned long long)pipeline->unreadable);
     return 0;
 }
@@ -729,7 +778,8 @@ static int pipeline_listen(struct pipeline *pipeline)
 
 static int pipeline_watch(struct pipeline *pipeline)
 {
-    uv_timer_t *timers[] = {&pipeline->tick, &pipeline->unsaved, &pipeline->grace};
+    uv_timer_t *timers[] = {&pipeline->tick, &pipeline->unsaved, &pipeline->grace,
+                            &pipeline->interval};
     struct {
         uv_signal_t *handle;
         uv_signal_cb fn;
@@ -754,6 +804,20 @@ static int pipeline_watch(struct pipeline *pipeline)
     return r == 0 ? 0 : fail(EXIT_FAILURE, "cannot start: %s", uv_strerror(r));
 }
 
+static int pipeline_open_outlet(struct pipeline *pipeline)
+{
+    char error[512] = "";
+    int r = outlet_new(&pipeline->loop, pipeline->config, on_arrived, pipeline, &pipeline->outlet,
+                       error, sizeof(error));
+    uint32_t interval_ms = outlet_interval_ms(pipeline->outlet);
+
+    if (r == 0 && interval_ms)
+        r = uv_timer_start(&pipeline->interval, on_interval, interval_ms, interval_ms);
+    if (r == OUTLET_E_WRONG)
+        return fail(EXIT_WRONG, "%s", error);
+    return r == 0 ? 0 : fail(EXIT_FAILURE, "cannot start exporting: %s", strerror(-r));
+}
+
 static int pipeline_start(struct pipeline *pipeline)
 {
     int r = environment_read(pipeline->config->resource_attributes, &pipeline->environment);
@@ -761,9 +825,11 @@ static int pipeline_start(struct pipeline *pipeline)
     if (r < 0)
         return fail(r == -EINVAL ? EXIT_WRONG : EXIT_FAILURE,
                     "resource_attributes: expecting key=value,... percent-encoded");
-    r = pipeline_lock(pipeline);
+    r = pipeline_watch(pipeline);
     if (r == 0)
-        r = pipeline_watch(pipeline);
+        r = pipeline_open_outlet(pipeline);
+    if (r == 0)
+        r = pipeline_lock(pipeline);
     if (r == 0)
         r = pipeline_make_stages(pipeline);
     if (r == 0)
@@ -776,8 +842,13 @@ static int pipeline_start(struct pipeline *pipeline)
 int pipeline_check(const struct config *config)
 {
     struct environment environment = {0};
-    int r = environment_read(config->resource_attributes, &environment);
+    char error[512] = "";
+    int r = outlet_check(config, error, sizeof(error));
 
+    if (r == OUTLET_E_WRONG)
+        return fail(EXIT_WRONG, "%s", error);
+    if (r == 0)
+        r = environment_read(config->resource_attributes, &environment);
     environment_deinit(&environment);
     if (r == -EINVAL)
         return fail(EXIT_WRONG, "resource_attributes: expecting key=value,... percent-encoded");
@@ -807,6 +878,7 @@ int pipeline_run(struct config *config, int argc, char *const argv[])
     struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
     int exit_code;
 
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that went is an error of the write */
     log_setup(config->log_level, config->log_format);
     if (!pipeline || uv_loop_init(&pipeline->loop) < 0) {
         (void)config_free(config);

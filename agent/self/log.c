@@ -43,8 +43,8 @@ static void write_time(char *ret, size_t size)
 
 static void write_json(const char *time, enum log_level level, const char *message)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s}", "time", time, "level", level_names[level],
-                               "message", message);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s}", "time", time, "level", level_names[level], "message", message);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     size_t length = text ? strlen(text) : 0;
 

@@ -1,5 +1,5 @@
-/* The agent's own log: one line an event on standard error, as text or JSON. Any thread; one write a
- * line, so that lines never mix. */
+/* The agent's own log: one line an event on standard error, as text or JSON. Any thread; one write
+ * a line, so that lines never mix. */
 #pragma once
 
 enum log_level {
