@@ -82,9 +82,12 @@ class Agent:
         return self.process.stop(signal.SIGTERM)
 
     def close(self):
-        if self.process and self.process.alive():
-            self.process.stop(signal.SIGTERM)
+        """Asks it to stop, which must end well: what sanitizers found, they say at the end."""
+        code = self.process.stop(signal.SIGTERM) if self.process and self.process.alive() else 0
+        log = self.process.log() if self.process else ""
         self._holder.cleanup()
+        if code != 0 or "Sanitizer" in log:
+            raise AssertionError(f"the agent ended with {code}:\n{log}")
 
     def __enter__(self):
         return self
