@@ -3,11 +3,14 @@
  * Only a comment that begins or ends the statement is looked at, so that finding it costs the same
  * whatever stands between. The end is found from behind: the text, but for white space and ';',
  * ends in a comment's close, and after the last opening no other close comes before. Why this is
- * safe: what the lexer's state is where that opening stands depends on the bytes before it alone.
- * In the ordinary state the rest is a comment. In any other (a string, a quoted name, a comment)
- * the rest holds nothing that ends it before the text ends, unless it is a line comment, which
- * swallows the rest; so the text is malformed there with the rest and without it, and normalizes to
- * the same. */
+ * safe: the lexer's state where that opening stands depends on the bytes before it alone. In the
+ * ordinary state the rest is a comment, and in a line comment it is swallowed. Inside a literal or
+ * a quoted name the rest may end it; then the statement ends in an operator made of the closing
+ * bytes, which no server accepts, or in a line comment, which begins with -- behind the opening.
+ * Inside a block comment the rest ends nothing, unless the opening shares its slash with a close
+ * before it. The two cases in which a text that a server accepts could be misread, -- inside and *
+ * before, are put to the lexer. */
+#include "shim/probe/lexer.h"
 #include "shim/probe/normalize.h"
 
 #define XXH_INLINE_ALL
@@ -35,6 +38,31 @@ static bool begins(struct view text, size_t at, const char *two)
            text.bytes[at + 1] == two[1];
 }
 
+/* Is a comment what begins at @open, be the setting of backslashes what it may? */
+static bool is_comment_at(struct view sql, size_t open, bool backslash_strings)
+{
+    struct lexer lexer = lexer_of(sql, backslash_strings);
+    struct token token;
+
+    lexer.wants_comments = true;
+    do
+        lexer_next(&lexer, &token);
+    while (token.kind != TOKEN_END && token.bytes < sql.bytes + open);
+    return token.kind == TOKEN_COMMENT && token.bytes == sql.bytes + open;
+}
+
+/* The cases of this file's head that bytes alone do not tell. */
+static bool is_doubtful(struct view sql, size_t open, struct view inside)
+{
+    if (open > 0 && sql.bytes[open - 1] == '*')
+        return true;
+    for (size_t at = 0; at < inside.length; at++) {
+        if (begins(inside, at, "--"))
+            return true;
+    }
+    return false;
+}
+
 /* Takes a comment off the end of trimmed @sql; *ret is what stands inside. */
 static bool take_last_comment(struct view *sql, struct view *ret)
 {
@@ -50,6 +78,9 @@ static bool take_last_comment(struct view *sql, struct view *ret)
             return false;
     }
     *ret = (struct view){sql->bytes + open + 2, close - open - 2};
+    if (is_doubtful(*sql, open, *ret) &&
+        !(is_comment_at(*sql, open, false) && is_comment_at(*sql, open, true)))
+        return false;
     sql->length = open;
     *sql = trim(*sql);
     return true;

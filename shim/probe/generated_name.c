@@ -29,7 +29,7 @@ static enum name_place place_after_word(enum name_place place, const struct toke
     *ret_is_name = false;
     switch (place) {
     case PLACE_START:
-        return token_is_self(token, ';') ? PLACE_START : place_after_first(token);
+        return place_after_first(token);
     case PLACE_RELEASE:
     case PLACE_TO:
         if (token_is(token, "savepoint"))
@@ -59,7 +59,7 @@ static enum name_place place_after_word(enum name_place place, const struct toke
     case PLACE_NAME:
         break;
     case PLACE_NONE:
-        return token_is_self(token, ';') ? PLACE_START : PLACE_NONE;
+        return PLACE_NONE;
     }
     *ret_is_name = token->kind == TOKEN_IDENTIFIER || token->kind == TOKEN_QUOTED_IDENTIFIER;
     return PLACE_NONE;
@@ -71,6 +71,10 @@ bool name_place_advance(enum name_place *place, const struct token *token)
 
     if (*place == PLACE_NONE && token->kind != TOKEN_SELF) /* nearly always */
         return false;
+    if (token_is_self(token, ';')) {
+        *place = PLACE_START;
+        return false;
+    }
     *place = place_after_word(*place, token, &is_name);
     return is_name && !token->unterminated;
 }

@@ -132,13 +132,18 @@ static const char *string_continuation(const struct lexer *lexer, const char *at
     return newline && at < lexer->end && *at == '\'' ? at + 1 : NULL;
 }
 
-/* @at is behind the opening quote. A quote doubled is one, except in bit strings, where a second
- * quote begins the next string; that is refused by the server's grammar and so no concern. */
-static const char *skip_string(const struct lexer *lexer, const char *at, bool backslashes,
+enum string_form {
+    STRING_PLAIN,       /* a quote doubled is one */
+    STRING_BACKSLASHES, /* … and so is one behind a backslash */
+    STRING_BITS,        /* the first quote ends it: B'' and X'' */
+};
+
+/* @at is behind the opening quote. */
+static const char *skip_string(const struct lexer *lexer, const char *at, enum string_form form,
                                bool *ret_unterminated)
 {
     while (at < lexer->end) {
-        if (!backslashes) {
+        if (form != STRING_BACKSLASHES) {
             at = memchr(at, '\'', left(lexer, at));
             if (!at)
                 break;
@@ -150,7 +155,7 @@ static const char *skip_string(const struct lexer *lexer, const char *at, bool b
             continue;
         }
         at++; /* behind a quote */
-        if (at < lexer->end && *at == '\'') {
+        if (at < lexer->end && *at == '\'' && form != STRING_BITS) {
             at++;
             continue;
         }
@@ -161,6 +166,11 @@ static const char *skip_string(const struct lexer *lexer, const char *at, bool b
     }
     *ret_unterminated = true;
     return lexer->end;
+}
+
+static enum string_form plain_form(const struct lexer *lexer)
+{
+    return lexer->backslash_strings ? STRING_BACKSLASHES : STRING_PLAIN;
 }
 
 static const char *skip_quoted_identifier(const struct lexer *lexer, const char *at,
@@ -282,9 +292,8 @@ static const char *skip_number(const struct lexer *lexer, const char *at)
     return at;
 }
 
-/* The longest run of operator bytes, cut where a comment begins; of more than one byte it may end
- * in
- * + or - only if it holds one of ~ ! @ # ^ & | ` ? %, as SQL's own operators do not. */
+/* The longest run of operator bytes, cut where a comment begins; of more than one byte it may
+ * end in + or - only if it holds one of ~ ! @ # ^ & | ` ? %, as SQL's own operators do not. */
 static const char *skip_operator(const struct lexer *lexer, const char *at)
 {
     const char *begin = at, *behind = at;
@@ -331,17 +340,17 @@ static const char *skip_word(const struct lexer *lexer, struct token *token)
         case 'e':
         case 'E':
             token->kind = TOKEN_STRING;
-            return skip_string(lexer, at + 2, true, &token->unterminated);
+            return skip_string(lexer, at + 2, STRING_BACKSLASHES, &token->unterminated);
         case 'b':
         case 'B':
         case 'x':
         case 'X':
             token->kind = TOKEN_STRING;
-            return skip_string(lexer, at + 2, false, &token->unterminated);
+            return skip_string(lexer, at + 2, STRING_BITS, &token->unterminated);
         case 'n':
         case 'N':
             token->kind = TOKEN_STRING;
-            return skip_string(lexer, at + 2, lexer->backslash_strings, &token->unterminated);
+            return skip_string(lexer, at + 2, plain_form(lexer), &token->unterminated);
         default:
             break;
         }
@@ -349,7 +358,7 @@ static const char *skip_word(const struct lexer *lexer, struct token *token)
     if (left(lexer, at) >= 3 && (at[0] == 'u' || at[0] == 'U') && at[1] == '&') {
         if (at[2] == '\'') {
             token->kind = TOKEN_STRING;
-            return skip_string(lexer, at + 3, false, &token->unterminated);
+            return skip_string(lexer, at + 3, STRING_PLAIN, &token->unterminated);
         }
         if (at[2] == '"') {
             token->kind = TOKEN_QUOTED_IDENTIFIER;
@@ -417,7 +426,7 @@ static const char *skip_token(const struct lexer *lexer, struct token *token)
     switch (*at) {
     case '\'':
         token->kind = TOKEN_STRING;
-        return skip_string(lexer, at + 1, lexer->backslash_strings, &token->unterminated);
+        return skip_string(lexer, at + 1, plain_form(lexer), &token->unterminated);
     case '"':
         token->kind = TOKEN_QUOTED_IDENTIFIER;
         return skip_quoted_identifier(lexer, at + 1, &token->unterminated);

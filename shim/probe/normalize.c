@@ -20,6 +20,7 @@ struct normalizer {
     size_t text_length, text_capacity;
     bool text_is_cut;
     uint64_t next_parameter;
+    uint64_t highest_parameter; /* of those seen so far */
     enum name_place name_place;
     bool operand_next; /* a minus here can only be a sign */
     size_t semicolons; /* seen and not yet written: at the end they are no part of the text */
@@ -97,6 +98,42 @@ static void write_name(struct normalizer *n, const struct token *token)
     write_as_is(n, name.length ? &name : token);
 }
 
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+/* Digits at @at, up to @end; what no protocol could number counts as none. */
+static uint64_t parameter_number(const char *at, const char *end)
+{
+    uint64_t number = 0;
+
+    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+        number = number * 10 + (uint64_t)(*at - '0');
+        if (number > INT32_MAX)
+            return 0;
+    }
+    return number;
+}
+
+static void note_parameter(struct normalizer *n, const struct token *token)
+{
+    uint64_t number = parameter_number(token->bytes + 1, token->bytes + token->length);
+
+    n->highest_parameter = number > n->highest_parameter ? number : n->highest_parameter;
+}
+
+/* The highest parameter as it looks without a lexer: what stands in a literal counts too, which the
+ * pass over the tokens finds out. */
+static uint64_t highest_parameter_guess(struct view sql)
+{
+    const char *at = sql.bytes, *end = sql.bytes + sql.length;
+    uint64_t highest = 0, number;
+
+    while (at < end && (at = memchr(at, '$', (size_t)(end - at)))) {
+        number = parameter_number(++at, end);
+        highest = number > highest ? number : highest;
+    }
+    return highest;
+}
+
 /* ---- constants and signs -------------------------------------------------------------------- */
 
 static bool is_minus(const struct token *token)
@@ -105,15 +142,11 @@ static bool is_minus(const struct token *token)
 }
 
 /* True for what binds tighter to a number than a sign before it: then the sign stays an operator.
- */
+ * A power does not: in PostgreSQL -2 ^ 2 is 4. */
 static bool binds_tighter(const struct token *token)
 {
-    if (token->kind == TOKEN_OPERATOR)
-        return token->length == 1 && token->bytes[0] == '^';
-    if (token->kind == TOKEN_SELF)
-        return (token->length == 2 && token->bytes[0] == ':') || token->bytes[0] == '[' ||
-               (token->length == 1 && token->bytes[0] == '.');
-    return token_is(token, "collate") || token_is(token, "at");
+    return token->kind == TOKEN_SELF && ((token->length == 2 && token->bytes[0] == ':') ||
+                                         token_is_self(token, '[') || token_is_self(token, '.'));
 }
 
 /* At a minus: is it the sign of the number behind it? If so the lexer moves behind the number. */
@@ -172,8 +205,10 @@ static enum element take_element(struct normalizer *n, struct lexer *lexer, stru
     }
     if ((ret->kind == TOKEN_STRING || ret->kind == TOKEN_NUMBER) && !ret->unterminated)
         return ELEMENT_CONSTANT;
-    if (ret->kind == TOKEN_PARAMETER)
+    if (ret->kind == TOKEN_PARAMETER) {
+        note_parameter(n, ret);
         return ELEMENT_CONSTANT;
+    }
     return keyword_is_constant(ret) ? ELEMENT_KEYWORD : ELEMENT_NONE;
 }
 
@@ -272,6 +307,7 @@ static void write_token(struct normalizer *n, const struct token *token)
         write_literal(n, token->spaced);
         break;
     case TOKEN_PARAMETER:
+        note_parameter(n, token);
         write_given_parameter(n, token);
         break;
     case TOKEN_QUOTED_IDENTIFIER:
@@ -347,52 +383,46 @@ static void write_all(struct normalizer *n)
     }
 }
 
-/* The highest parameter of the text, so that literals are counted from after it. */
-static uint64_t highest_parameter(struct lexer lexer)
+static void begin(struct normalizer *n, struct view sql, uint32_t options, char *text,
+                  size_t capacity, uint64_t highest_parameter)
 {
-    uint64_t highest = 0;
-    struct token token;
-
-    if (!memchr(lexer.at, '$', (size_t)(lexer.end - lexer.at)))
-        return 0;
-    for (lexer_next(&lexer, &token); token.kind != TOKEN_END; lexer_next(&lexer, &token)) {
-        uint64_t number = 0;
-        if (token.kind != TOKEN_PARAMETER)
-            continue;
-        for (size_t i = 1; i < token.length && number < UINT32_MAX; i++)
-            number = number * 10 + (uint64_t)(token.bytes[i] - '0');
-        if (number > highest && number <= UINT32_MAX)
-            highest = number;
-    }
-    return highest;
+    n->lexer = lexer_of(sql, options & NORMALIZE_BACKSLASH_STRINGS);
+    n->options = options;
+    n->flags = 0;
+    n->text = text;
+    n->text_length = 0;
+    n->text_capacity = text ? capacity : 0;
+    n->text_is_cut = !text;
+    n->next_parameter = highest_parameter + 1;
+    n->highest_parameter = 0;
+    n->name_place = PLACE_START;
+    n->operand_next = true;
+    n->semicolons = 0;
+    fingerprint_begin(&n->fingerprint);
 }
 
 void normalize(struct view sql, uint32_t options, char *text, size_t capacity,
                struct normalized *ret)
 {
     struct normalizer n;
+    uint64_t guess;
 
     if (!sql.bytes)
         sql = VIEW_LITERAL("");
     n.input_is_cut = sql.length > NORMALIZE_INPUT_MAX;
     if (n.input_is_cut)
         sql.length = NORMALIZE_INPUT_MAX;
-    n.lexer = lexer_of(sql, options & NORMALIZE_BACKSLASH_STRINGS);
-    n.options = options;
-    n.flags = n.input_is_cut ? NORMALIZED_CUT : 0;
-    n.text = text;
-    n.text_length = 0;
-    n.text_capacity = text ? capacity : 0;
-    n.text_is_cut = !text;
-    n.next_parameter = highest_parameter(n.lexer) + 1;
-    n.name_place = PLACE_START;
-    n.operand_next = true;
-    n.semicolons = 0;
-    fingerprint_begin(&n.fingerprint);
+    guess = highest_parameter_guess(sql);
+    begin(&n, sql, options, text, capacity, guess);
     *ret = (struct normalized){.verb = verb_of(n.lexer)};
     write_all(&n);
+    if (n.highest_parameter != guess && n.next_parameter > guess + 1) {
+        /* Literals were numbered after something that was no parameter: once more. */
+        begin(&n, sql, options, text, capacity, n.highest_parameter);
+        write_all(&n);
+    }
     ret->text_length = (uint32_t)n.text_length;
-    ret->flags = n.flags | (text && n.text_is_cut ? NORMALIZED_CUT : 0);
+    ret->flags = n.flags | (n.input_is_cut || (text && n.text_is_cut) ? NORMALIZED_CUT : 0);
     if (ret->verb != VERB_EMPTY)
         ret->fingerprint = fingerprint_end(&n.fingerprint);
 }

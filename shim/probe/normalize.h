@@ -2,7 +2,7 @@
  * allocation, without reading past the end, without ever copying a literal.
  *
  * The rules (literals, signs, folding, generated names, comments, fingerprint tokens) are in
- * proto/wire/WIRE.md, since clients in other languages must agree on them; the vectors that hold
+ * proto/wire/TEXT.md, since clients in other languages must agree on them; the vectors that hold
  * everybody to them are in proto/wire/conformance. Pure: any thread, no state. */
 #pragma once
 

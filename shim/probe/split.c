@@ -8,30 +8,41 @@ enum { IDENTIFIER_NAME_MAX = 63 }; /* PostgreSQL cuts longer names: NAMEDATALEN 
 /* Where a ';' ends nothing: inside parentheses and inside BEGIN ATOMIC … END. */
 struct nesting {
     size_t parentheses;
-    size_t blocks;
+    size_t blocks;  /* BEGIN ATOMIC and the CASEs inside */
     unsigned words; /* of the statement so far, up to CREATE OR REPLACE FUNCTION's four */
     bool is_create, is_routine;
+    bool after_begin; /* ATOMIC comes next, or this is no block */
+    bool is_label;    /* after AS or a dot any keyword is a name */
 };
+
+static void nesting_follow_word(struct nesting *nesting, const struct token *token)
+{
+    unsigned word = nesting->words++;
+
+    if (word == 0)
+        nesting->is_create = token_is(token, "create");
+    else if (word < 4 && nesting->is_create && !nesting->is_routine)
+        nesting->is_routine = token_is(token, "function") || token_is(token, "procedure");
+    else if (!nesting->is_routine || nesting->parentheses || nesting->is_label)
+        return;
+    else if (nesting->after_begin)
+        nesting->blocks += token_is(token, "atomic");
+    else if (nesting->blocks && token_is(token, "case"))
+        nesting->blocks++;
+    else if (nesting->blocks && token_is(token, "end"))
+        nesting->blocks--;
+}
 
 static void nesting_follow(struct nesting *nesting, const struct token *token)
 {
-    if (token_is_self(token, '(')) {
+    if (token_is_self(token, '('))
         nesting->parentheses++;
-    } else if (token_is_self(token, ')')) {
+    else if (token_is_self(token, ')'))
         nesting->parentheses -= nesting->parentheses > 0;
-    } else if (token->kind == TOKEN_IDENTIFIER) {
-        unsigned word = nesting->words++;
-        if (word == 0)
-            nesting->is_create = token_is(token, "create");
-        else if (word < 4 && nesting->is_create && !nesting->is_routine)
-            nesting->is_routine = token_is(token, "function") || token_is(token, "procedure");
-        else if (nesting->is_routine && nesting->parentheses == 0) {
-            if (token_is(token, "begin") || (nesting->blocks && token_is(token, "case")))
-                nesting->blocks++;
-            else if (nesting->blocks && token_is(token, "end"))
-                nesting->blocks--;
-        }
-    }
+    else if (token->kind == TOKEN_IDENTIFIER)
+        nesting_follow_word(nesting, token);
+    nesting->after_begin = token_is(token, "begin");
+    nesting->is_label = token_is(token, "as") || token_is_self(token, '.');
 }
 
 static struct view token_view(const struct token *token)
