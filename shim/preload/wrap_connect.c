@@ -16,6 +16,9 @@ struct opening {
 static void opening_look(struct opening *opening, const void *caller, const void *frame)
 {
     call_look(&opening->call, NULL, caller, frame);
+    /* An interposer before us may stand between libpq and itself. */
+    if (outer_call.attempt && (uintptr_t)frame < (uintptr_t)outer_call.frame)
+        opening->call.is_inner = true;
     opening->attempt = (struct attempt){.libpq = opening->call.libpq};
     if (opening->call.is_inner)
         return;
@@ -28,9 +31,11 @@ static void opening_look(struct opening *opening, const void *caller, const void
 
 static void opening_begin(struct opening *opening, const void *caller, const void *frame)
 {
-    if (!opening->call.is_inner)
-        attempt_begin(&opening->attempt);
-    call_enter(&opening->call, NULL, caller, frame, &opening->attempt);
+    opening->call.before = outer_call;
+    if (opening->call.is_inner)
+        return;
+    attempt_begin(&opening->attempt);
+    outer_call = (struct outer_call){frame, caller, opening->call.libpq, &opening->attempt};
 }
 
 static void opening_end(struct opening *opening, PGconn *conn, bool is_synchronous)
