@@ -25,10 +25,11 @@ enum {
     EXIT_WRONG = 2,
     LOCK_WAIT_MS = 3000,
     TICK_MS = 1000,
-    UNSAVED_MS = 5000, /* from the first event that no checkpoint covers */
-    RETURN_MS = 10000, /* in which shims of an agent before us come back */
-    ABSENT_MS = 60000, /* after which one that did not is given up */
-    WAITERS_MAX = 256, /* scrapes waiting for a checkpoint */
+    COMMITS_APART_MS = 100, /* unless there is need */
+    UNSAVED_MS = 5000,      /* from the first event that no checkpoint covers */
+    RETURN_MS = 10000,      /* in which shims of an agent before us come back */
+    ABSENT_MS = 60000,      /* after which one that did not is given up */
+    WAITERS_MAX = 256,      /* scrapes waiting for a checkpoint */
     ROWS_BYTES_MAX = 512 << 20,
     LEDGER_ENDED_MAX = 1024, /* rows of clients that ended, beside the living ones */
 };
@@ -69,6 +70,7 @@ struct pipeline {
     const struct snapshot *frozen;   /* becomes last when the commit succeeds */
     struct rows deletions;           /* of a commit that failed: nobody else remembers them */
     uint64_t failed_commits;         /* in a row */
+    uint64_t commit_ns;              /* monotonic: when the last one began */
     uint64_t generation;
     const struct snapshot *last;
     struct waiter waiters[WAITERS_MAX]; /* the first @waiters_frozen wait for this one */
@@ -200,6 +202,7 @@ static void pipeline_commit(struct pipeline *pipeline)
         return;
     }
     pipeline->is_committing = true;
+    pipeline->commit_ns = clock_monotonic_ns();
     pipeline->wants_commit = false;
     pipeline->is_exporting = pipeline->wants_export;
     pipeline->wants_export = false;
@@ -348,7 +351,16 @@ static void on_ended(void *userdata, const struct process *process, enum client_
         (void)uv_timer_start(&pipeline->unsaved, on_unsaved, UNSAVED_MS, 0);
 }
 
-static void on_pass(void *userdata, uint64_t events, double fill)
+/* While one lane of a client is full its writers take others, so there is time to save up for a
+ * checkpoint; when all together are half full there is none. */
+static bool is_urgent(const struct pipeline *pipeline, const struct ingest_pass *pass)
+{
+    return pass->fill > 0.5 ||
+           (pass->lane_fill > 0.5 &&
+            clock_monotonic_ns() - pipeline->commit_ns > COMMITS_APART_MS * NS_PER_MS);
+}
+
+static void on_pass(void *userdata, const struct ingest_pass *pass)
 {
     struct pipeline *pipeline = userdata;
 
@@ -356,9 +368,9 @@ static void on_pass(void *userdata, uint64_t events, double fill)
         pipeline->is_announcing = false;
         ingest_announce(pipeline->ingest);
     }
-    if (fill > 0.5 && !pipeline->is_committing)
+    if (!pipeline->is_committing && is_urgent(pipeline, pass))
         pipeline_commit(pipeline);
-    else if (events && !uv_is_active((const uv_handle_t *)&pipeline->unsaved))
+    else if (pass->events && !uv_is_active((const uv_handle_t *)&pipeline->unsaved))
         (void)uv_timer_start(&pipeline->unsaved, on_unsaved, UNSAVED_MS, 0);
 }
 

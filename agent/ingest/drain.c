@@ -123,6 +123,7 @@ static uint64_t drain_lane(struct drain *drain, struct client *client, struct la
 struct drain_pass drain_segment(struct drain *drain, struct client *client, uint64_t events_max)
 {
     struct drain_pass pass = {.is_complete = true};
+    uint64_t used = 0, capacity = 0;
 
     for (uint32_t i = 0; i < client->map.layout.lane_count; i++) {
         struct lane_reader *lane = &client->lanes[i];
@@ -137,13 +138,16 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
 
         if (lane->fault)
             continue;
+        used += lane_reader_used(lane);
+        capacity += lane->capacity;
         pass.events += drain_lane(drain, client, lane, events_max - pass.events);
         pass.is_complete = pass.is_complete && (lane->fault || lane->position == lane->head);
         if (fresh > pass.fresh)
             pass.fresh = fresh;
-        if (fill > pass.fill)
-            pass.fill = fill;
+        if (fill > pass.lane_fill)
+            pass.lane_fill = fill;
     }
+    pass.fill = capacity ? (double)used / (double)capacity : 0;
     return pass;
 }
 
@@ -210,7 +214,8 @@ static void frame_take_pool(struct client *client, const struct record_header *r
     *pool = (struct live_pool){
         .process = &client->process,
         .target = state->head.target,
-        .flags = state->head.flags & (POOL_HAS_WAITERS | POOL_HAS_LIMITS),
+        .flags = (state->head.flags & POOL_STATE_HAS_WAITERS ? POOL_HAS_WAITERS : 0u) |
+                 (state->head.flags & POOL_STATE_HAS_LIMITS ? POOL_HAS_LIMITS : 0u),
         .connections_max = state->connections_max,
         .connections_min = state->connections_min,
         .idle_max = state->idle_max,

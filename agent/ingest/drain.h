@@ -16,7 +16,8 @@ struct drain {
 
 struct drain_pass {
     uint64_t events;  /* called back */
-    double fill;      /* of the fullest lane: what waits for a checkpoint, 0 to 1 */
+    double fill;      /* of all its lanes: what waits for a checkpoint, 0 to 1 */
+    double lane_fill; /* of the fullest one */
     double fresh;     /* of the lane that filled fastest: what was new in this pass, 0 to 1 */
     bool is_complete; /* false: @events_max was reached */
 };

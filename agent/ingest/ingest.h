@@ -42,6 +42,13 @@ struct ingest_counts {
     uint64_t names_refused, slots_refused, waiters_refused, pools_refused; /* by the shim */
 };
 
+/* A turn of the timer. What is full counts what waits for a checkpoint. */
+struct ingest_pass {
+    uint64_t events;  /* read in it */
+    double fill;      /* of all lanes of the client whose lanes are fullest, 0 to 1 */
+    double lane_fill; /* of the fullest lane: then its writers take other ones */
+};
+
 /* Called on the loop. Everything is borrowed for the call, but for a process, which lives from
  * on_client until on_ended has returned. */
 struct ingest_ops {
@@ -52,9 +59,7 @@ struct ingest_ops {
     /* All that it left was read before. @board: its last state; of a frames client, its pools. */
     void (*on_ended)(void *userdata, const struct process *process, enum client_end end,
                      const struct live_board *board, const struct ingest_counts *counts);
-    /* A pass of the timer is over. @events: read in it; @fill: of the fullest lane, 0 to 1,
-     * counting what waits for a checkpoint. Take one when it is over a half. */
-    void (*on_pass)(void *userdata, uint64_t events, double fill);
+    void (*on_pass)(void *userdata, const struct ingest_pass *pass);
     /* One line, no newline; said once per cause and ten seconds, with the number of times. */
     void (*on_log)(void *userdata, bool is_warning, const char *line);
 };

@@ -10,8 +10,8 @@ enum {
 
 /* A lane that fills by more than this between two looks is looked at twice as often, by less than
  * that half as often. */
-#define FRESH_MANY 0.125
-#define FRESH_FEW  0.015625
+#define FRESH_MANY 0.5
+#define FRESH_FEW  0.125
 
 void pass_set_wall(struct ingest *ingest, uint64_t now_ns)
 {
@@ -40,6 +40,8 @@ static struct drain_pass pass_over_clients(struct ingest *ingest, uint64_t event
         all.is_complete = all.is_complete && pass.is_complete;
         if (pass.fill > all.fill)
             all.fill = pass.fill;
+        if (pass.lane_fill > all.lane_fill)
+            all.lane_fill = pass.lane_fill;
         if (pass.fresh > all.fresh)
             all.fresh = pass.fresh;
     }
@@ -88,7 +90,11 @@ static void pass_on_timer(uv_timer_t *timer)
     ingest->interval_ms = pass_next_interval(ingest->interval_ms, &pass);
     if (!ingest->is_closing)
         (void)uv_timer_start(timer, pass_on_timer, ingest->interval_ms, 0); /* never fails here */
-    ingest->opts.ops->on_pass(ingest->opts.userdata, pass.events, pass.fill);
+    /* What frames brought waits for a checkpoint, too: their acknowledgement is nothing else. */
+    pass.events += ingest->frames_taken;
+    ingest->frames_taken = 0;
+    ingest->opts.ops->on_pass(ingest->opts.userdata,
+                              &(struct ingest_pass){pass.events, pass.fill, pass.lane_fill});
 }
 
 void pass_start(struct ingest *ingest)

@@ -109,13 +109,12 @@ static inline void fixture_on_ended(void *userdata, const struct process *proces
     fixture_keep_board(fixture, board);
 }
 
-static inline void fixture_on_pass(void *userdata, uint64_t events, double fill)
+static inline void fixture_on_pass(void *userdata, const struct ingest_pass *pass)
 {
     struct ingest_fixture *fixture = userdata;
-    (void)events;
 
     fixture->passes++;
-    fixture->fill = fill;
+    fixture->fill = pass->lane_fill;
 }
 
 static inline void fixture_on_log(void *userdata, bool is_warning, const char *line)
