@@ -451,6 +451,7 @@ static void admission_on_frame(struct ingest *ingest, struct connection *connect
         connection_refuse(ingest, connection, (enum refusal)r, what);
         return;
     }
+    ingest->frames_taken += client->frame != before;
     /* Sent again after a reconnect, and in the checkpoint already: it waits for an answer. */
     if (client->frame == before && client->frame_committed > 0)
         connection_ack(connection, client->frame_committed);

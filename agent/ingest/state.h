@@ -36,8 +36,9 @@ struct ingest {
     int listener_fd, spare_fd;
     uv_timer_t timer;
     uint64_t interval_ms;
-    uint32_t first;       /* client that the next pass begins with */
-    uint64_t wall_set_ns; /* when the clocks were last compared */
+    uint32_t first;        /* client that the next pass begins with */
+    uint64_t frames_taken; /* since the last pass */
+    uint64_t wall_set_ns;  /* when the clocks were last compared */
     bool is_listening, is_closing, is_stopped, is_frozen;
     struct handle_count handles;
     ingest_closed_fn on_closed;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "proto/wire/layout.h"
+
 struct message_header message_header_make(enum message_kind kind)
 {
     return (struct message_header){

@@ -95,6 +95,10 @@ enum event_flag {
     CONNECT_IS_RESET = 1u << 20,
     RELEASE_ROLLED_BACK = 1u << 21,
     TRANSACTION_READ_ONLY = 1u << 22,
+
+    POOL_STATE_HAS_WAITERS =
+        1u << 24, /* what POOL_HAS_WAITERS and POOL_HAS_LIMITS say on a board */
+    POOL_STATE_HAS_LIMITS = 1u << 25,
 };
 
 /* How a thing failed when no SQLSTATE says so. The tokens that telemetry shows are in failure.def.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "proto/wire/layout.h"
 #include "proto/wire/message_codec.h"
 
 enum { REGION_ALIGN = 64 };
