@@ -11,3 +11,9 @@ set_target_properties(normalize_scanner PROPERTIES
 weir_test(contract_normalize_scanner
     SOURCES ${CMAKE_CURRENT_LIST_DIR}/normalize_contract.c ${CMAKE_CURRENT_LIST_DIR}/normalize_corpus.c
     LINK weir_normalize normalize_scanner LABELS contract TIMEOUT 300)
+
+add_executable(normalize_lines ${CMAKE_CURRENT_LIST_DIR}/normalize_lines.c)
+target_link_libraries(normalize_lines PRIVATE weir_normalize)
+set_target_properties(normalize_lines PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+weir_python_test(contract_normalize_statements
+    SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_statements.py LABELS contract)
