@@ -123,7 +123,8 @@ static uint64_t drain_lane(struct drain *drain, struct client *client, struct la
 struct drain_pass drain_segment(struct drain *drain, struct client *client, uint64_t events_max)
 {
     struct drain_pass pass = {.is_complete = true};
-    uint64_t used = 0, capacity = 0;
+    uint64_t used = 0, capacity = 0, named = client->names.position;
+    double names = 0; /* there is one ring of them alone */
 
     for (uint32_t i = 0; i < client->map.layout.lane_count; i++) {
         struct lane_reader *lane = &client->lanes[i];
@@ -131,6 +132,10 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
             drain_log_lane(drain, client, "lane", lane);
     }
     drain_names(drain, client);
+    if (!client->names.fault) {
+        names = (double)lane_reader_used(&client->names) / client->names.capacity;
+        pass.fresh = (double)(client->names.position - named) / client->names.capacity;
+    }
     for (uint32_t i = 0; i < client->map.layout.lane_count; i++) {
         struct lane_reader *lane = &client->lanes[i];
         double fresh = (double)(lane->head - lane->position) / lane->capacity;
@@ -148,6 +153,8 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
             pass.lane_fill = fill;
     }
     pass.fill = capacity ? (double)used / (double)capacity : 0;
+    if (names > pass.fill)
+        pass.fill = names;
     return pass;
 }
 
