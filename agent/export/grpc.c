@@ -27,18 +27,16 @@
 #endif
 
 #ifdef WITH_THREAD_SANITIZER
-/* gRPC core, and Abseil under it, are not instrumented and lock by futexes that the sanitizer
- * cannot see: it takes what their own threads hand to each other for races. What we do with our
- * memory is still watched. The test that counts is of any program with this file in it. */
+/* gRPC core and what works for it (Abseil, OpenSSL, zlib) are not instrumented and lock by futexes
+ * that the sanitizer cannot see: it takes what their own threads hand to each other for races. What
+ * we do with our memory is still watched. This counts for every program with this file in it. */
 __attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "called_from_lib:libgrpc.so\n"
-           "called_from_lib:libgpr.so\n"
-           "called_from_lib:libabsl_synchronization.so\n"
-           "race:libgrpc.so\n"
-           "race:libgpr.so\n"
-           "race:libabsl_\n";
+#define NOT_OURS(library) "called_from_lib:" library "\nrace:" library "\n"
+    return NOT_OURS("libgrpc.so") NOT_OURS("libgpr.so") NOT_OURS("libabsl_synchronization.so")
+        NOT_OURS("libcrypto.so") NOT_OURS("libssl.so") NOT_OURS("libz.so") "race:libabsl_\n";
+#undef NOT_OURS
 }
 #endif
 

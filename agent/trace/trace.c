@@ -207,6 +207,19 @@ static void add_statement(struct trace *trace, struct draft *draft,
              names_find(opts->names, NAME_CALL_SITE, statement->call_site));
 }
 
+/* 0: no port. */
+static int64_t port_read(struct view text)
+{
+    int64_t port = 0;
+
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.bytes[i] < '0' || text.bytes[i] > '9' || port > UINT16_MAX)
+            return 0;
+        port = port * 10 + (text.bytes[i] - '0');
+    }
+    return port <= UINT16_MAX ? port : 0;
+}
+
 static void add_target(struct trace *trace, struct draft *draft, uint64_t id)
 {
     struct view text = names_find(trace->opts.names, NAME_TARGET, id);
@@ -217,11 +230,9 @@ static void add_target(struct trace *trace, struct draft *draft, uint64_t id)
     add_text(draft, "db.namespace", draft->target.namespace);
     add_text(draft, "db.client.connection.pool.name", draft->target.pool);
     add_text(draft, "server.address", draft->target.address);
-    if (draft->target.address.length && draft->target.port.length) {
-        long port = strtol(draft->target.port.bytes, NULL, 10);
-        if (port > 0 && port != PORT_DEFAULT)
-            add_int(draft, "server.port", port);
-    }
+    int64_t port = draft->target.address.length ? port_read(draft->target.port) : 0;
+    if (port > 0 && port != PORT_DEFAULT)
+        add_int(draft, "server.port", port);
 }
 
 static void add_outcome(struct draft *draft, const struct record_statement *statement,
