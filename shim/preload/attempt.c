@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "shim/preload/guard.h"
+#include "shim/preload/observe.h"
 
 /* Connections that no pool told us about have one stand-in. */
 static _Atomic(struct weir_probe_pool *) stand_in;
@@ -107,6 +108,6 @@ void attempt_end(struct session *session, const PGconn *conn)
         result.failure = WEIR_FAILURE_CONNECT_FAILED;
     else if (libpq->PQbackendPID)
         result.backend_pid = (uint32_t)libpq->PQbackendPID(conn);
-    weir_probe_observed(WEIR_OBSERVED_YES, libpq->version);
+    observe_yes(libpq->version);
     weir_probe_connect_end(session->connection, &result);
 }

@@ -1,8 +1,15 @@
-/* Whether the process's calls of libpq can be seen, and why not. */
+/* Whether the process's calls of libpq can be seen, and why not: told to the probe once, so that
+ * the process appears with the reason. */
 #pragma once
 
 #include "shim/preload/call.h"
 
+/* A connection is followed. Beats all reasons. */
+void observe_yes(uint32_t library_version);
 /* A call that opens a connection: one that libpq makes itself, below no call of the program that we
- * saw, says that the program reached libpq past us. */
+ * saw, says that the program reached libpq past us: through addresses of its own, as ctypes does.
+ */
 void observe_caller(const struct call *call);
+/* An object was opened so that its calls go to what it brought along, past us: if that holds a
+ * libpq, it goes unseen. */
+void observe_deep_bound(void *handle);
