@@ -311,11 +311,9 @@ static void write_token(struct normalizer *n, const struct token *token)
         write_given_parameter(n, token);
         break;
     case TOKEN_QUOTED_IDENTIFIER:
-        if (token->unterminated) { /* what it swallowed may be anything */
-            struct token empty = {.kind = TOKEN_QUOTED_IDENTIFIER,
-                                  .spaced = token->spaced,
-                                  .bytes = "\"\"",
-                                  .length = 2};
+        if (token->unterminated) {
+            /* What it swallowed may be anything. Spaced, lest it grow together with a name. */
+            struct token empty = {TOKEN_QUOTED_IDENTIFIER, true, true, "\"\"", 2};
             write_as_is(n, &empty);
             break;
         }

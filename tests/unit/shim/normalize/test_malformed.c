@@ -138,6 +138,8 @@ static void test_marked(void **state)
         {"SELECT $a$ b $a", "SELECT $1"},
         {"SELECT \"a, b", "SELECT \"\""},
         {"SELECT U&\"a, b", "SELECT \"\""},
+        {"SELECT \"a\"U&\"b", "SELECT \"a\" \"\""},
+        {"SELECT u&U&\"b", "SELECT u& \"\""},
         {"SAVEPOINT \"a1", "SAVEPOINT \"\""},
         {"SELECT a /* b", "SELECT a"},
         {"SELECT a IN (1, 'b", "SELECT a IN ($1, $2"},
