@@ -29,12 +29,13 @@ void observe_yes(uint32_t library_version)
         weir_probe_observed(WEIR_OBSERVED_YES, library_version);
 }
 
-void observe_caller(const struct call *call)
+bool observe_caller(const struct call *call)
 {
     if (call->is_inner || !call->libpq || outer_call.frame ||
         !object_contains(&call->libpq->object, call->caller))
-        return;
+        return false;
     observe_not(WEIR_OBSERVED_BYPASSED_LIBPQ, call->libpq->version);
+    return true;
 }
 
 void observe_deep_bound(void *handle)

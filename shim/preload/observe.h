@@ -8,8 +8,8 @@
 void observe_yes(uint32_t library_version);
 /* A call that opens a connection: one that libpq makes itself, below no call of the program that we
  * saw, says that the program reached libpq past us: through addresses of its own, as ctypes does.
- */
-void observe_caller(const struct call *call);
+ * True if so: some of its calls would come by, and half a count is none. */
+bool observe_caller(const struct call *call);
 /* An object was opened so that its calls go to what it brought along, past us: if that holds a
  * libpq, it goes unseen. */
 void observe_deep_bound(void *handle);

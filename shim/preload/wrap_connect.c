@@ -20,10 +20,10 @@ static void opening_look(struct opening *opening, const void *caller, const void
     if (outer_call.attempt && (uintptr_t)frame < (uintptr_t)outer_call.frame)
         opening->call.is_inner = true;
     opening->attempt = (struct attempt){.libpq = opening->call.libpq};
-    if (opening->call.is_inner)
-        return;
-    target_of_environment(&opening->attempt.target);
-    observe_caller(&opening->call);
+    if (!opening->call.is_inner && observe_caller(&opening->call))
+        opening->call.is_inner = true;
+    if (!opening->call.is_inner)
+        target_of_environment(&opening->attempt.target);
 }
 
 #define OPENING_BEGIN(opening)                                                                     \
@@ -157,7 +157,7 @@ PostgresPollingStatusType PQconnectPoll(PGconn *conn)
     if (!call.libpq)
         return PGRES_POLLING_FAILED;
     if (!call.session)
-        observe_caller(&call);
+        (void)observe_caller(&call); /* not followed anyway */
     return polled(&call, conn, call.libpq->PQconnectPoll(conn));
 }
 
