@@ -17,6 +17,7 @@
 #include "agent/statement/summaries.h"
 #include "agent/store/checkpoint.h"
 #include "agent/store/directory.h"
+#include "agent/trace/trace.h"
 #include "base/clock.h"
 #include "proto/wire/lane_reader.h"
 #include "proto/wire/message_codec.h"
@@ -57,6 +58,7 @@ struct pipeline {
     struct checkpoint *checkpoint;
     struct server *server;
     struct outlet *outlet; /* NULL: no OTLP */
+    struct trace *trace;   /* NULL: spans go nowhere */
 
     uv_timer_t tick, unsaved, grace, interval;
     uv_signal_t terminate, interrupt, hangup;
@@ -165,6 +167,11 @@ static void pipeline_self_points(struct pipeline *pipeline, uint64_t now_ns,
             self_counts_add(&facts.records_bad, record_reasons[i], NULL, stats.records_bad[i]);
     }
     outlet_facts(pipeline->outlet, &facts);
+    if (pipeline->trace) {
+        struct trace_stats spans = trace_stats(pipeline->trace);
+        self_counts_add(&facts.spans, "sampled_out", NULL, spans.sampled_out);
+        self_counts_add(&facts.spans, "limited", NULL, spans.limited);
+    }
     self_points(pipeline->self, now_ns, &facts, builder);
 }
 
@@ -335,6 +342,12 @@ static void on_observation(void *userdata, const struct observation *observation
 
     if (aggregate_observe(pipeline->aggregate, observation) == AGGREGATE_E_DROPPED)
         ledger_lost(pipeline->ledger, observation->process);
+    if (!pipeline->trace)
+        return;
+    const struct span *span =
+        trace_observe(pipeline->trace, observation, uv_now(&pipeline->loop) * NS_PER_MS);
+    if (span)
+        outlet_add_span(pipeline->outlet, span);
 }
 
 static void on_ended(void *userdata, const struct process *process, enum client_end end,
@@ -500,6 +513,39 @@ static void on_arrived(void *userdata, uint64_t generation)
     ledger_exported(pipeline->ledger, generation);
 }
 
+/* Our own setting beats OpenTelemetry's variables. */
+static struct trace_policy trace_policy_of(const struct config *config)
+{
+    struct trace_policy policy = trace_policy_default();
+    int r;
+
+    switch (config->traces.mode) {
+    case TRACES_UNSET:
+        r = trace_policy_from_sampler(getenv("OTEL_TRACES_SAMPLER"),
+                                      getenv("OTEL_TRACES_SAMPLER_ARG"), &policy);
+        if (r == TRACE_POLICY_E_UNKNOWN)
+            log_line(LOG_LEVEL_WARNING,
+                     "OTEL_TRACES_SAMPLER: no sampler of that name here; taking parent");
+        if (r == TRACE_POLICY_E_ARGUMENT)
+            log_line(LOG_LEVEL_WARNING,
+                     "OTEL_TRACES_SAMPLER_ARG: expecting a ratio from 0 to 1; taking 1");
+        break;
+    case TRACES_OFF:
+        policy.mode = TRACE_OFF;
+        break;
+    case TRACES_KEPT:
+        policy.mode = TRACE_KEPT;
+        break;
+    case TRACES_PARENT:
+        policy.mode = TRACE_PARENT;
+        break;
+    case TRACES_ALL:
+        policy.mode = TRACE_ALL;
+        break;
+    }
+    return policy;
+}
+
 /* What can change while running; the rest needs a restart, and is said to. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
@@ -515,11 +561,14 @@ static void on_hangup(uv_signal_t *handle, int number)
         return;
     }
     log_setup(config->log_level, config->log_format);
+    pipeline->config->traces.mode = config->traces.mode;
+    if (pipeline->trace)
+        trace_set_policy(pipeline->trace, trace_policy_of(config));
     pipeline->config->log_level = config->log_level;
     pipeline->config->log_format = config->log_format;
     pipeline->config->grace_ms = config->grace_ms;
-    log_line(LOG_LEVEL_INFO, "configuration read again: log and grace period are in force, other "
-                             "settings from the next start on");
+    log_line(LOG_LEVEL_INFO, "configuration read again: log, traces.mode and grace period are in "
+                             "force, other settings from the next start on");
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -816,6 +865,25 @@ static int pipeline_watch(struct pipeline *pipeline)
     return r == 0 ? 0 : fail(EXIT_FAILURE, "cannot start: %s", uv_strerror(r));
 }
 
+static int pipeline_make_trace(struct pipeline *pipeline)
+{
+    const struct config *config = pipeline->config;
+    int r;
+
+    if (!outlet_takes_spans(pipeline->outlet))
+        return 0;
+    r = trace_new(&(struct trace_opts){.policy = trace_policy_of(config),
+                                       .spans_per_second = config->traces.spans_per_second,
+                                       .burst = config->traces.burst,
+                                       .services_max = config->limits.services,
+                                       .statement_text = config->statement_text,
+                                       .names = pipeline->names,
+                                       .summary = summaries_find,
+                                       .summary_userdata = pipeline->summaries},
+                  &pipeline->trace);
+    return r == 0 ? 0 : fail(EXIT_FAILURE, "cannot start: %s", strerror(-r));
+}
+
 static int pipeline_open_outlet(struct pipeline *pipeline)
 {
     char error[512] = "";
@@ -845,6 +913,8 @@ static int pipeline_start(struct pipeline *pipeline)
     if (r == 0)
         r = pipeline_make_stages(pipeline);
     if (r == 0)
+        r = pipeline_make_trace(pipeline);
+    if (r == 0)
         r = pipeline_open_store(pipeline);
     if (r == 0)
         r = pipeline_listen(pipeline);
@@ -870,6 +940,7 @@ int pipeline_check(const struct config *config)
 static void pipeline_deinit(struct pipeline *pipeline)
 {
     pipeline->ingest = ingest_free(pipeline->ingest);
+    pipeline->trace = trace_free(pipeline->trace);
     pipeline->aggregate = aggregate_free(pipeline->aggregate);
     pipeline->ledger = ledger_free(pipeline->ledger);
     pipeline->self = self_free(pipeline->self);
