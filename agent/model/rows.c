@@ -19,6 +19,7 @@ void rows_deinit(struct rows *rows)
 
 void rows_put(struct rows *rows, enum row_table table, struct view key, struct view value)
 {
+    size_t whole = rows->bytes.length;
     uint32_t value_length = (uint32_t)value.length;
     char head[ROW_HEAD] = {(char)table, (char)key.length};
 
@@ -30,15 +31,19 @@ void rows_put(struct rows *rows, enum row_table table, struct view key, struct v
     buffer_append(&rows->bytes, head, sizeof(head));
     buffer_append(&rows->bytes, key.bytes, key.length);
     buffer_append(&rows->bytes, value.bytes, value.length);
-    rows->count++;
+    if (rows->bytes.failed)
+        rows->bytes.length = whole; /* those that fit can still be walked over */
+    else
+        rows->count++;
 }
 
 void rows_move(struct rows *rows, struct rows *from)
 {
     if (from->count)
         buffer_append(&rows->bytes, from->bytes.bytes, from->bytes.length);
+    if (!rows->bytes.failed)
+        rows->count += from->count;
     rows->bytes.failed |= from->bytes.failed;
-    rows->count += from->count;
     buffer_clear(&from->bytes);
     from->count = 0;
 }

@@ -28,7 +28,8 @@ struct rows {
     size_t count;
 };
 
-/* An empty @value deletes the row. Failure is sticky in rows->bytes.failed. */
+/* An empty @value deletes the row. Failure is sticky in rows->bytes.failed; the rows before it stay
+ * whole. */
 void rows_init(struct rows *rows, size_t bytes_max);
 void rows_deinit(struct rows *rows);
 void rows_put(struct rows *rows, enum row_table table, struct view key, struct view value);
