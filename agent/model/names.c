@@ -8,6 +8,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "agent/model/utf8.h"
+
 struct name {
     struct name *next_in_bucket;
     struct name *newer, *older;
@@ -109,63 +111,14 @@ static bool id_fits(enum name_kind kind, uint64_t id, struct view text)
     return id == (hash ? hash : 1);
 }
 
-/* Length of the UTF-8 sequence at @at, 0 if there is none that is well formed. */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    static const struct {
-        unsigned char mask, lead, first_min, first_max;
-        size_t length;
-    } forms[] = {
-        {0xff, 0xe0, 0xa0, 0xbf, 3}, {0xff, 0xed, 0x80, 0x9f, 3}, {0xff, 0xf0, 0x90, 0xbf, 4},
-        {0xff, 0xf4, 0x80, 0x8f, 4}, {0xf0, 0xe0, 0x80, 0xbf, 3}, {0xe0, 0xc0, 0x80, 0xbf, 2},
-    };
-
-    if (at[0] < 0x80)
-        return 1;
-    if (at[0] == 0xc0 || at[0] == 0xc1)
-        return 0;
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        bool is_form = (at[0] & forms[i].mask) == forms[i].lead;
-        if (at[0] >= 0xf1 && at[0] <= 0xf3 && forms[i].lead == 0xf0) {
-            if (left < 4 || (at[1] & 0xc0) != 0x80 || (at[2] & 0xc0) != 0x80 ||
-                (at[3] & 0xc0) != 0x80)
-                return 0;
-            return 4;
-        }
-        if (!is_form)
-            continue;
-        if (left < forms[i].length || at[1] < forms[i].first_min || at[1] > forms[i].first_max)
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++) {
-            if ((at[k] & 0xc0) != 0x80)
-                return 0;
-        }
-        return forms[i].length;
-    }
-    return 0;
-}
-
-/* Receivers refuse a whole request for one string that is no UTF-8: such bytes become '?', and so
- * do NULs, which no text format carries. */
-static void make_utf8(char *text, size_t length)
-{
-    for (size_t at = 0; at < length;) {
-        size_t sequence = utf8_length((const unsigned char *)text + at, length - at);
-        if (sequence == 0 || text[at] == '\0') {
-            text[at] = '?';
-            sequence = 1;
-        }
-        at += sequence;
-    }
-}
-
 int names_add(struct names *names, enum name_kind kind, uint64_t id, uint32_t flags,
               struct view text)
 {
     struct name *name, **bucket;
 
     (void)flags;
-    if (!id_fits(kind, id, text) || text.length > NAME_TEXT_MAX) {
+    if (!id_fits(kind, id, text) || text.length > NAME_TEXT_MAX ||
+        text.length > names->opts.bytes_max) {
         names->stats.refused++;
         return NAMES_E_REFUSED;
     }
@@ -181,8 +134,9 @@ int names_add(struct names *names, enum name_kind kind, uint64_t id, uint32_t fl
     name->id = id;
     name->kind = (uint32_t)kind;
     name->length = (uint32_t)text.length;
-    memcpy(name->text, text.bytes, text.length);
-    make_utf8(name->text, text.length);
+    if (text.length)
+        memcpy(name->text, text.bytes, text.length);
+    utf8_repair(name->text, text.length);
     while (names->oldest && (names->stats.entries >= names->opts.entries_max ||
                              names->stats.bytes + text.length > names->opts.bytes_max))
         evict_oldest(names);

@@ -17,7 +17,8 @@ struct names_opts {
 };
 
 struct names_stats {
-    uint64_t entries, bytes, evicted, refused; /* refused: the id does not fit the text */
+    uint64_t entries, bytes, evicted, refused; /* refused: the id does not fit the text, or it is
+                                                   longer than a text, or all texts, may be */
 };
 
 int names_new(const struct names_opts *opts, struct names **ret)

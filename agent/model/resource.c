@@ -9,10 +9,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "agent/model/utf8.h"
 #include "proto/wire/message.h"
 
 #define KEY_SERVICE_NAME "service.name"
 #define KEY_INSTANCE_ID  "service.instance.id"
+
+enum { OWN_COUNT = 5 }; /* attributes that a resource always has; others never take their place */
 
 struct collected {
     struct attribute items[ATTRIBUTES_MAX];
@@ -21,8 +24,13 @@ struct collected {
 
 static void collect(struct collected *collected, struct attribute item)
 {
-    if (collected->count < ATTRIBUTES_MAX)
+    if (collected->count < ATTRIBUTES_MAX - OWN_COUNT)
         collected->items[collected->count++] = item;
+}
+
+static void collect_own(struct collected *collected, struct attribute item)
+{
+    collected->items[collected->count++] = item;
 }
 
 static bool has_prefix(struct view key, const char *prefix)
@@ -49,7 +57,7 @@ static int hex_digit(char byte)
     return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
 }
 
-/* Percent-decodes to *at; false on a bad escape. */
+/* Percent-decodes to *at; false on a bad escape, or if what comes out is no UTF-8. */
 static bool decode(struct view encoded, char **at, struct view *ret)
 {
     char *begin = *at;
@@ -75,7 +83,7 @@ static bool decode(struct view encoded, char **at, struct view *ret)
         *(*at)++ = byte;
     }
     *ret = (struct view){begin, (size_t)(*at - begin)};
-    return true;
+    return utf8_is_valid(*ret);
 }
 
 /* "k=v,k2=v2"; @decoded has room for the whole variable. False: discard everything. */
@@ -188,13 +196,13 @@ const struct attributes *resource_from_hello(const struct attributes *hello,
             collect(&collected, defaults->environment->items[i]);
     }
     if (!has_key(&collected, VIEW_LITERAL(KEY_INSTANCE_ID)))
-        collect(&collected,
-                attribute_string(KEY_INSTANCE_ID,
-                                 instance_id(service, defaults->instance_seed, instance)));
-    collect(&collected, attribute_string(KEY_SERVICE_NAME, service));
-    collect(&collected, attribute_string("telemetry.sdk.name", VIEW_LITERAL("weir")));
-    collect(&collected, attribute_string("telemetry.sdk.language", VIEW_LITERAL("c")));
-    collect(&collected, attribute_string("telemetry.sdk.version", VIEW_LITERAL(WEIR_VERSION)));
+        collect_own(&collected,
+                    attribute_string(KEY_INSTANCE_ID,
+                                     instance_id(service, defaults->instance_seed, instance)));
+    collect_own(&collected, attribute_string(KEY_SERVICE_NAME, service));
+    collect_own(&collected, attribute_string("telemetry.sdk.name", VIEW_LITERAL("weir")));
+    collect_own(&collected, attribute_string("telemetry.sdk.language", VIEW_LITERAL("c")));
+    collect_own(&collected, attribute_string("telemetry.sdk.version", VIEW_LITERAL(WEIR_VERSION)));
     return attributes_new(collected.items, collected.count);
 }
 
