@@ -44,6 +44,7 @@ enum {
     /* Our own back-off decides when to try; the channel's shall not be slower. */
     RECONNECT_FIRST_MS = 500,
     RECONNECT_MOST_MS = 5000,
+    CONNECT_TIMEOUT_MS = 10 * 1000, /* which gRPC core calls the least time between attempts */
     PEM_MAX = 1 << 20,
 };
 
@@ -136,7 +137,7 @@ static int channel_make(struct transport *transport, char *error, size_t error_s
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TRANSPORT_ANSWER_MAX),
         int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_FIRST_MS),
+        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS),
         int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MOST_MS),
         int_arg(GRPC_ARG_ENABLE_RETRIES, 0), /* the exporter retries, and counts it */
     };

@@ -141,6 +141,21 @@ class Waiting(unittest.TestCase):
             self.assertEqual((stats["spans_offered"], stats["queue_full"], stats["spans_waiting"]),
                              (25, 15, 10))
 
+    def test_the_oldest_spans_leave_when_their_memory_is_full(self):
+        with Answers() as server:
+            with Sender(server.endpoint, span_bytes=2000) as sender:
+                sender.spans(60)
+                stats = sender.stats()
+                self.assertEqual(stats["queue_bytes"] + stats["spans_waiting"], 60)
+                self.assertTrue(2 <= stats["spans_waiting"] < 30, stats)
+                self.assertTrue(sender.flush())
+                self.assertEqual(sender.stats()["traces"]["exported"], stats["spans_waiting"])
+            (path, _, body), = server.requests
+            self.assertEqual(path, "/v1/traces")
+            # The last is there, the first is not: their ids are their numbers.
+            self.assertIn(bytes((59, 0, 0, 0, 0, 0, 0, 0x22)), body)
+            self.assertNotIn(bytes((0, 0, 0, 0, 0, 0, 0, 0x22)), body)
+
     def test_silence_ends_with_the_timeout(self):
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))

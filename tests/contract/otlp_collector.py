@@ -174,8 +174,9 @@ class Received(unittest.TestCase):
                     # One line when it began, one when it ended, of each signal.
                     self.assertEqual(len(sender.logs()), 4, sender.logs())
                 await_condition(lambda: len(collector.spans()) == 6, 15, "six spans")
-                points = collector.metric_points("db.client.operation.duration")
-                self.assertEqual({point["count"] for _, _, point in points}, {"6"})
+                points = await_condition(
+                    lambda: collector.metric_points("db.client.operation.duration"), 15, "points")
+                self.assertEqual([point["count"] for _, _, point in points], ["6"] * 20)
 
 
 class Tls(unittest.TestCase):

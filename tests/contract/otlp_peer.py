@@ -13,7 +13,7 @@ from harness.process import await_condition
 
 class Sender:
     def __init__(self, endpoint, protocol="http/protobuf", retry=(50, 200, 60000),
-                 request_bytes=3 << 20, **variables):
+                 request_bytes=3 << 20, span_bytes=1 << 20, **variables):
         env = {name: value for name, value in os.environ.items()
                if not name.startswith("OTEL_") and not name.lower().endswith("_proxy")}
         if endpoint:
@@ -21,7 +21,8 @@ class Sender:
         env["OTEL_EXPORTER_OTLP_PROTOCOL"] = protocol
         env.update(variables)
         self.process = subprocess.Popen(
-            [built("tests/otlp_sender"), *(str(wait) for wait in retry), str(request_bytes)],
+            [built("tests/otlp_sender"), *(str(wait) for wait in retry), str(request_bytes),
+             str(span_bytes)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             bufsize=1, env=env)
         self.lines = []

@@ -6,8 +6,8 @@
  *   flush MS     flush; prints "flushed" or "timeout"
  *   stats        print the statistics as one JSON object
  *   (end of input) stop
- * The arguments are the first and the longest wait between attempts and when to give up, in ms, and
- * the largest request in bytes. */
+ * The arguments are the first and the longest wait between attempts and when to give up, in ms, the
+ * largest request and the memory for waiting spans in bytes. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -257,11 +257,12 @@ int main(int argc, char **argv)
     char error[300] = "", line[200];
     int r = export_settings_load(&opts, &settings, error, sizeof(error));
 
-    if (r == 0 && argc == 5) {
+    if (r == 0 && argc == 6) {
         settings->retry.first_ms = (uint32_t)strtoul(argv[1], NULL, 10);
         settings->retry.most_ms = (uint32_t)strtoul(argv[2], NULL, 10);
         settings->retry.give_up_ms = (uint32_t)strtoul(argv[3], NULL, 10);
         settings->request_bytes_max = strtoul(argv[4], NULL, 10);
+        settings->span_bytes_max = strtoul(argv[5], NULL, 10);
     }
     if (r == 0)
         r = exporter_new(settings, &ops, NULL, &exporter, error, sizeof(error));
