@@ -6,8 +6,10 @@
 
 enum {
     SUB_BUCKETS = 1 << EXPONENTIAL_SCALE_MAX,
-    GROWTH = 16, /* buckets added beyond the one that is needed */
+    GROWTH = 16,    /* buckets added beyond the one that is needed */
+    LENGTH_MIN = 8, /* buckets that the budget leaves a histogram */
     MANTISSA_BITS = 52,
+    INDEX_LIMIT = 1 << 17, /* beyond every index of a double and the room beside it */
 };
 
 /* Bounds of the sub-buckets in [1, 2], and where to begin searching for a mantissa. */
@@ -40,7 +42,7 @@ static int32_t index_of(double value)
     memcpy(&bits, &value, sizeof(bits));
     exponent = (int32_t)(bits >> MANTISSA_BITS & 0x7ff) - 1023;
     if (exponent < -1022) /* subnormal: as good as the smallest */
-        return -1022 * SUB_BUCKETS;
+        return -1022 * SUB_BUCKETS - 1;
     mantissa = bits & ((UINT64_C(1) << MANTISSA_BITS) - 1);
     if (mantissa == 0)
         return exponent * SUB_BUCKETS - 1;
@@ -185,19 +187,26 @@ static bool downscale(struct exponential *exponential, struct exponential_budget
     return reshape(exponential, budget, low, (uint32_t)(high - low + 1), width, shift);
 }
 
-/* Makes room in the budget by making the one that grew longest ago coarser. */
-static void keep_budget(struct exponential_budget *budget, struct exponential *spare)
+/* Makes room in the budget by making those coarser that grew longest ago; the one that grew just
+ * now comes last. Round by round, until there is room or all are as short as they may get. */
+static void keep_budget(struct exponential_budget *budget)
 {
-    struct exponential *victim = budget->oldest;
+    bool is_coarser = true;
 
-    while (budget->bytes > budget->bytes_max && victim) {
-        struct exponential *next = victim->newer;
-        if (victim != spare && victim->scale > EXPONENTIAL_SCALE_MIN && victim->length > 8 &&
-            downscale(victim, budget, 1)) {
+    while (budget->bytes > budget->bytes_max && is_coarser) {
+        struct exponential *last = budget->newest, *victim = budget->oldest, *next;
+        bool is_last = victim == NULL;
+        is_coarser = false;
+        for (; !is_last && budget->bytes > budget->bytes_max; victim = next) {
+            next = victim->newer;
+            is_last = victim == last;
+            if (victim->scale <= EXPONENTIAL_SCALE_MIN || victim->length <= LENGTH_MIN ||
+                !downscale(victim, budget, 1))
+                continue;
             budget->downscaled++;
             thread_as_newest(budget, victim); /* its turn has been */
+            is_coarser = true;
         }
-        victim = next;
     }
 }
 
@@ -236,24 +245,32 @@ static bool cover(struct exponential *exponential, struct exponential_budget *bu
     if (!reshape(exponential, budget, low, (uint32_t)(high - low + 1), exponential->width, 0))
         return false;
     thread_as_newest(budget, exponential);
-    keep_budget(budget, exponential);
     return true;
 }
 
+static bool widen(struct exponential *exponential, struct exponential_budget *budget, uint8_t width)
+{
+    if (width <= exponential->width)
+        return true;
+    if (!reshape(exponential, budget, exponential->offset, exponential->length, width, 0))
+        return false;
+    thread_as_newest(budget, exponential);
+    return true;
+}
+
+/* Adds at @index, given at the histogram's scale, whatever that does to the budget: the caller
+ * keeps it afterwards, when no index is in anybody's hands. */
 static bool add(struct exponential *exponential, struct exponential_budget *budget, int32_t index,
                 uint64_t count)
 {
     uint64_t sum;
     uint32_t position;
-    uint8_t width;
 
     if (!cover(exponential, budget, &index))
         return false;
     position = (uint32_t)(index - exponential->offset);
     sum = exponential_count_at(exponential, position) + count;
-    width = width_for(sum);
-    if (width > exponential->width &&
-        !reshape(exponential, budget, exponential->offset, exponential->length, width, 0))
+    if (!widen(exponential, budget, width_for(sum)))
         return false;
     counter_put(exponential->counts, exponential->width, position, sum);
     return true;
@@ -266,8 +283,43 @@ bool exponential_record(struct exponential *exponential, struct exponential_budg
         exponential->zero_count += count;
         return true;
     }
-    return add(exponential, budget, index_of(value) >> (EXPONENTIAL_SCALE_MAX - exponential->scale),
-               count);
+    if (!add(exponential, budget, index_of(value) >> (EXPONENTIAL_SCALE_MAX - exponential->scale),
+             count))
+        return false;
+    if (budget->bytes > budget->bytes_max)
+        keep_budget(budget);
+    return true;
+}
+
+/* Makes room for all of @from, which is as fine or finer, so that nothing can fail later. */
+static bool reserve(struct exponential *exponential, struct exponential_budget *budget,
+                    const struct exponential *from)
+{
+    uint64_t most = 0, sum = 0;
+    uint32_t first = 0, last = from->length;
+    int32_t low, high, before = 0;
+
+    while (first < last && exponential_count_at(from, first) == 0)
+        first++;
+    while (last > first && exponential_count_at(from, last - 1) == 0)
+        last--;
+    if (first == last)
+        return true;
+    low = (from->offset + (int32_t)first) >> (from->scale - exponential->scale);
+    if (!cover(exponential, budget, &low))
+        return false;
+    high = (from->offset + (int32_t)last - 1) >> (from->scale - exponential->scale);
+    if (!cover(exponential, budget, &high))
+        return false;
+    for (uint32_t i = first; i < last; i++) {
+        int32_t index = (from->offset + (int32_t)i) >> (from->scale - exponential->scale);
+        if (i == first || index != before)
+            sum = exponential_count_at(exponential, (uint32_t)(index - exponential->offset));
+        before = index;
+        sum += exponential_count_at(from, i);
+        most = sum > most ? sum : most;
+    }
+    return widen(exponential, budget, width_for(most));
 }
 
 bool exponential_merge(struct exponential *exponential, struct exponential_budget *budget,
@@ -276,13 +328,17 @@ bool exponential_merge(struct exponential *exponential, struct exponential_budge
     if (from->scale < exponential->scale &&
         !downscale(exponential, budget, (unsigned)(exponential->scale - from->scale)))
         return false;
+    if (!reserve(exponential, budget, from))
+        return false;
     for (uint32_t i = 0; i < from->length; i++) {
         uint64_t count = exponential_count_at(from, i);
-        int32_t index = from->offset + (int32_t)i;
-        if (count && !add(exponential, budget, index >> (from->scale - exponential->scale), count))
-            return false;
+        int32_t index = (from->offset + (int32_t)i) >> (from->scale - exponential->scale);
+        if (count)
+            (void)add(exponential, budget, index, count); /* there is room */
     }
     exponential->zero_count += from->zero_count;
+    if (budget->bytes > budget->bytes_max)
+        keep_budget(budget); /* not before: @from might be the one that is made coarser */
     return true;
 }
 
@@ -346,10 +402,16 @@ bool exponential_read(struct exponential *exponential, struct exponential_budget
     int8_t scale = (int8_t)row_read_u8(reader);
     int32_t offset = (int32_t)row_read_u32(reader);
     uint64_t zero_count = read_varint(reader), length = read_varint(reader);
+    int32_t limit;
 
     exponential_init(exponential);
-    if (reader->failed || scale > EXPONENTIAL_SCALE_MAX || scale < EXPONENTIAL_SCALE_MIN ||
-        length > EXPONENTIAL_LENGTH_MAX || offset > (1 << 20) || offset < -(1 << 20)) {
+    if (reader->failed || scale > EXPONENTIAL_SCALE_MAX || scale < EXPONENTIAL_SCALE_MIN) {
+        reader->failed = true;
+        return false;
+    }
+    limit = INDEX_LIMIT >> (EXPONENTIAL_SCALE_MAX - scale);
+    if (length > EXPONENTIAL_LENGTH_MAX || offset > limit || offset < -limit ||
+        offset + (int32_t)length > limit) {
         reader->failed = true;
         return false;
     }
@@ -357,12 +419,15 @@ bool exponential_read(struct exponential *exponential, struct exponential_budget
     exponential->zero_count = zero_count;
     for (uint64_t i = 0; i < length; i++) {
         uint64_t count = read_varint(reader);
-        if (count && (reader->failed || !add(exponential, budget, offset + (int32_t)i, count))) {
+        int32_t index = (offset + (int32_t)i) >> (scale - exponential->scale);
+        if (reader->failed || (count && !add(exponential, budget, index, count))) {
             reader->failed = true;
             break;
         }
     }
     if (reader->failed)
         exponential_deinit(exponential, budget);
+    else if (budget->bytes > budget->bytes_max)
+        keep_budget(budget);
     return !reader->failed;
 }

@@ -3,7 +3,7 @@
  * (base^i, base^(i+1)], base = 2^(2^-scale), as OpenTelemetry's data model defines them.
  *
  * Windows of all histograms share a budget of bytes. When it is used up, the histogram whose window
- * has been growing longest ago is downscaled. Pure; one owner. */
+ * has been growing longest ago is downscaled, down to eight buckets each. Pure; one owner. */
 #pragma once
 
 #include <stdbool.h>
