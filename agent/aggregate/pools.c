@@ -286,10 +286,13 @@ static void pool_add_share(struct pool *pool, const struct share *share)
     pool->open_wait_ns += share->open_wait_ns;
 }
 
-static void raise_to(uint64_t *shown, uint64_t value)
+/* What was shown must be on disk before it is, so that a restart never shows less. */
+static void raise_to(struct pool *pool, uint64_t *shown, uint64_t value)
 {
-    if (value > *shown)
-        *shown = value;
+    if (value <= *shown)
+        return;
+    *shown = value;
+    pool->is_dirty = true;
 }
 
 void pools_sum(struct aggregate *aggregate)
@@ -310,9 +313,9 @@ void pools_sum(struct aggregate *aggregate)
         for (struct pool *pool = service->pools; pool; pool = pool->next) {
             uint64_t use_ns = pool->closed_use_ns + pool->open_use_ns;
             uint64_t life_ns = pool->closed_life_ns + pool->open_life_ns;
-            raise_to(&pool->used_time_ns, use_ns);
-            raise_to(&pool->idle_time_ns, life_ns > use_ns ? life_ns - use_ns : 0);
-            raise_to(&pool->wait_time_ns, pool->closed_wait_ns + pool->open_wait_ns);
+            raise_to(pool, &pool->used_time_ns, use_ns);
+            raise_to(pool, &pool->idle_time_ns, life_ns > use_ns ? life_ns - use_ns : 0);
+            raise_to(pool, &pool->wait_time_ns, pool->closed_wait_ns + pool->open_wait_ns);
         }
     }
 }
