@@ -214,8 +214,14 @@ static int service_restore(struct aggregate *aggregate, const struct row *row)
     service->overflow_start_ns = row_read_u64(&reader);
     service->overflow_calls = row_read_u64(&reader);
     if (!histogram_read(&service->overflow_duration, BOUNDS_SECONDS, &aggregate->budget, &reader) ||
-        !histogram_read(&service->overflow_rows, BOUNDS_ROWS, &aggregate->budget, &reader))
+        !histogram_read(&service->overflow_rows, BOUNDS_ROWS, &aggregate->budget, &reader)) {
+        /* Its sets and pools may still be readable; its overflow begins anew. */
+        histogram_deinit(&service->overflow_duration, &aggregate->budget);
+        histogram_init(&service->overflow_duration, BOUNDS_SECONDS);
+        service->overflow_start_ns = aggregate->now_ns;
+        service->overflow_calls = 0;
         return -EBADMSG;
+    }
     aggregate->stats.overflow_calls += service->overflow_calls;
     return 0;
 }

@@ -71,7 +71,10 @@ bool histogram_read(struct histogram *histogram, enum histogram_bounds bounds,
         reader->failed = true; /* other bounds than today's: not the same series */
     for (uint32_t i = 0; !reader->failed && i < buckets; i++)
         histogram->buckets[i] = row_read_u64(reader);
-    return !reader->failed && exponential_read(&histogram->exponential, budget, reader);
+    if (!reader->failed && exponential_read(&histogram->exponential, budget, reader))
+        return true;
+    histogram_init(histogram, bounds);
+    return false;
 }
 
 /* Copies the touched buckets, as many neighbours put together as it takes to fit. */

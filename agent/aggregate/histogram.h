@@ -26,6 +26,7 @@ void histogram_deinit(struct histogram *histogram, struct exponential_budget *bu
 bool histogram_record(struct histogram *histogram, struct exponential_budget *budget, double value);
 
 void histogram_write(const struct histogram *histogram, struct buffer *value);
+/* False: unreadable or no memory; @histogram is then empty. */
 bool histogram_read(struct histogram *histogram, enum histogram_bounds bounds,
                     struct exponential_budget *budget, struct row_reader *reader);
 

@@ -384,8 +384,12 @@ int pools_restore(struct aggregate *aggregate, const struct row *row)
     pool->wait_time_ns = row_read_u64(&reader);
     if (!histogram_read(&pool->create_time, BOUNDS_SECONDS, budget, &reader) ||
         !histogram_read(&pool->wait_time, BOUNDS_SECONDS, budget, &reader) ||
-        !histogram_read(&pool->use_time, BOUNDS_SECONDS, budget, &reader))
+        !histogram_read(&pool->use_time, BOUNDS_SECONDS, budget, &reader)) {
+        service->pools = pool->next; /* it came first */
+        aggregate->pool_count--;
+        pool_free(aggregate, pool);
         return -EBADMSG;
+    }
     return 0;
 }
 

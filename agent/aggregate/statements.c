@@ -82,10 +82,20 @@ static bool add_to_other(struct aggregate *aggregate, const struct statement *fr
     return true;
 }
 
-static bool evict_oldest(struct aggregate *aggregate)
+static void statement_free(struct aggregate *aggregate, struct statement *statement)
 {
     struct statements *table = &aggregate->statements;
-    struct statement *statement = table->oldest;
+
+    id_map_remove(&table->map, &statement->entry);
+    unthread(table, statement);
+    exponential_deinit(&statement->duration, &aggregate->budget);
+    free(statement);
+    table->count--;
+}
+
+static bool evict_oldest(struct aggregate *aggregate)
+{
+    struct statement *statement = aggregate->statements.oldest;
     struct stored_key key = stored_key_of(statement);
     struct view key_view = {(char *)&key, sizeof(key)}, nothing = {NULL, 0};
 
@@ -95,11 +105,7 @@ static bool evict_oldest(struct aggregate *aggregate)
         rows_put(&aggregate->deletions, ROWS_STATEMENTS, key_view, nothing);
     if (statement->is_text_saved)
         rows_put(&aggregate->deletions, ROWS_NAMES, key_view, nothing);
-    id_map_remove(&table->map, &statement->entry);
-    unthread(table, statement);
-    exponential_deinit(&statement->duration, &aggregate->budget);
-    free(statement);
-    table->count--;
+    statement_free(aggregate, statement);
     aggregate->stats.evicted_statements++;
     return true;
 }
@@ -212,16 +218,24 @@ static bool statement_read(struct aggregate *aggregate, struct statement *statem
                            struct view value)
 {
     struct row_reader reader = {.bytes = value};
+    struct statement read = {.calls = 0};
 
     if (row_read_u8(&reader) != ROW_VERSION)
         return false;
-    statement->calls = row_read_u64(&reader);
-    statement->errors = row_read_u64(&reader);
-    statement->rows = row_read_u64(&reader);
-    statement->total_seconds = row_read_double(&reader);
-    statement->max_seconds = row_read_double(&reader);
+    read.calls = row_read_u64(&reader);
+    read.errors = row_read_u64(&reader);
+    read.rows = row_read_u64(&reader);
+    read.total_seconds = row_read_double(&reader);
+    read.max_seconds = row_read_double(&reader);
     exponential_deinit(&statement->duration, &aggregate->budget);
-    return exponential_read(&statement->duration, &aggregate->budget, &reader);
+    if (!exponential_read(&statement->duration, &aggregate->budget, &reader))
+        return false;
+    statement->calls = read.calls;
+    statement->errors = read.errors;
+    statement->rows = read.rows;
+    statement->total_seconds = read.total_seconds;
+    statement->max_seconds = read.max_seconds;
+    return true;
 }
 
 static int statement_text_restore(struct aggregate *aggregate, const struct stored_key *key,
@@ -259,7 +273,10 @@ int statements_restore(struct aggregate *aggregate, const struct row *row)
     if (!statement)
         return -ENOMEM;
     statement->is_on_disk = true;
-    return statement_read(aggregate, statement, row->value) ? 0 : -EBADMSG;
+    if (statement_read(aggregate, statement, row->value))
+        return 0;
+    statement_free(aggregate, statement);
+    return -EBADMSG;
 }
 
 /* ---- the API -------------------------------------------------------------------------------- */
