@@ -117,7 +117,7 @@ static void targets_write(struct aggregate *aggregate, struct rows *rows)
             if (target->is_saved || !target->is_known)
                 continue;
             rows_put(rows, ROWS_NAMES, (struct view){(char *)&target->id, sizeof(target->id)},
-                     names_find(aggregate->opts.names, NAME_TARGET, target->id));
+                     (struct view){target->text, target->text_length});
             target->is_saved = true;
         }
     }

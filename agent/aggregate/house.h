@@ -46,6 +46,7 @@ struct target_entry {
     uint64_t id;
     struct pool *pool;
     char *text; /* what the views point into */
+    size_t text_length;
     struct target target;
     bool is_known, is_saved;
 };
