@@ -332,6 +332,12 @@ static struct set *weakest_admitted(struct aggregate *aggregate, const struct se
     return weakest;
 }
 
+/* Wall clocks are set back now and then. */
+static uint64_t minutes_idle(const struct set *set, uint64_t minute)
+{
+    return minute > set->used_minute ? minute - set->used_minute : 0;
+}
+
 static void compete(struct aggregate *aggregate, struct service *service, uint64_t minute)
 {
     for (uint32_t i = 0; i < aggregate->opts.sets_per_service_max; i++) {
@@ -343,7 +349,7 @@ static void compete(struct aggregate *aggregate, struct service *service, uint64
             weakest = weakest_admitted(aggregate, service, minute);
             if (!weakest)
                 return;
-            if (minute - weakest->used_minute >= IDLE_MINUTES)
+            if (minutes_idle(weakest, minute) >= IDLE_MINUTES)
                 aggregate->stats.expired_sets++;
             else if (minutes_sum(&candidate->minutes, minute) >
                      2 * minutes_sum(&weakest->minutes, minute))
@@ -357,7 +363,7 @@ static void compete(struct aggregate *aggregate, struct service *service, uint64
     }
 }
 
-/* Candidates that nobody called for two minutes make room; if that is too little, the weaker half.
+/* Candidates that nobody called in the window make room; if that is too little, the weaker half.
  */
 static void forget_candidates(struct aggregate *aggregate, uint64_t minute)
 {
@@ -370,7 +376,7 @@ static void forget_candidates(struct aggregate *aggregate, uint64_t minute)
     average = aggregate->sets.candidate_count ? total / aggregate->sets.candidate_count : 0;
     for (struct set *set = aggregate->sets.candidates; set; set = next) {
         next = set->next;
-        if (minute - set->used_minute >= WINDOW_MINUTES ||
+        if (minutes_idle(set, minute) >= WINDOW_MINUTES ||
             (is_crowded && minutes_sum(&set->minutes, minute) <= average))
             set_free(aggregate, set);
     }
