@@ -421,41 +421,48 @@ static void service_write_folded(const struct ledger_service *service, struct ro
 static int entry_restore(struct ledger *ledger, struct view id, struct row_reader *reader)
 {
     const struct attributes *CLEANUP(attributes_unrefp) resource = attributes_read(reader);
+    uint32_t pid = row_read_u32(reader);
+    bool is_alive = row_read_u8(reader) != 0, tail_unknown = row_read_u8(reader) != 0;
+    struct account account = {.exported = 0};
     uint8_t client_id[16];
     struct entry *entry;
 
-    if (!resource || id.length != sizeof(client_id))
+    if (!resource || id.length != sizeof(client_id) || !account_read_row(&account, reader))
         return -EBADMSG;
     memcpy(client_id, id.bytes, sizeof(client_id));
     entry = entry_add(ledger, client_id, resource);
     if (!entry)
         return -ENOMEM;
-    entry->pid = row_read_u32(reader);
-    entry->is_alive = entry->is_awaited = row_read_u8(reader) != 0;
-    entry->tail_unknown = row_read_u8(reader) != 0;
-    entry->account.is_dirty = false;
-    if (account_read_row(&entry->account, reader))
-        return 0;
-    memset(&entry->account, 0, sizeof(entry->account));
-    return -EBADMSG;
+    entry->pid = pid;
+    entry->is_alive = entry->is_awaited = is_alive;
+    entry->tail_unknown = tail_unknown;
+    entry->account = account;
+    return 0;
 }
 
-static int service_restore_folded(struct ledger *ledger, struct row_reader *reader)
+static int service_restore_folded(struct ledger *ledger, struct view key, struct row_reader *reader)
 {
     const struct attributes *CLEANUP(attributes_unrefp) resource = attributes_read(reader);
+    uint64_t start_ns = row_read_u64(reader);
+    struct account folded = {.exported = 0};
     struct ledger_service *service;
+    bool was_dirty;
 
-    if (!resource)
+    if (!resource || !account_read_row(&folded, reader))
         return -EBADMSG;
     service = ledger_service_of(ledger, resource);
     if (!service)
         return -ENOMEM;
-    service->start_ns = row_read_u64(reader);
-    service->has_folded = account_read_row(&service->folded, reader);
-    if (service->has_folded)
-        return 0;
-    memset(&service->folded, 0, sizeof(service->folded));
-    return -EBADMSG;
+    was_dirty = service->folded.is_dirty;
+    account_fold(&service->folded, &folded);
+    service->has_folded = true;
+    if (start_ns < service->start_ns)
+        service->start_ns = start_ns;
+    if (attributes_equal(service->resource, resource))
+        service->folded.is_dirty = was_dirty;
+    else /* past the limit it is the overflow's from now on */
+        rows_put(&ledger->deletions, ROWS_LEDGER, key, (struct view){0});
+    return 0;
 }
 
 int ledger_restore(struct ledger *ledger, const struct row *row)
@@ -467,7 +474,7 @@ int ledger_restore(struct ledger *ledger, const struct row *row)
     if (row->key.bytes[0] == KEY_CLIENT)
         return entry_restore(ledger, (struct view){row->key.bytes + 1, row->key.length - 1},
                              &reader);
-    return service_restore_folded(ledger, &reader);
+    return service_restore_folded(ledger, row->key, &reader);
 }
 
 /* ---- points ---------------------------------------------------------------------------------- */
