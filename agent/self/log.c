@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/model/utf8.h"
+
 enum { MESSAGE_SIZE = 1024, LINE_SIZE = MESSAGE_SIZE + 128 };
 
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
@@ -71,6 +73,7 @@ void log_line(enum log_level level, const char *format, ...)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = ' '; /* a client's words must not begin a line of their own */
     }
+    utf8_repair(message, strlen(message)); /* also where it was cut: JSON takes nothing else */
     write_time(time, sizeof(time));
     if (atomic_load_explicit(&log_format_now, memory_order_relaxed) == LOG_FORMAT_JSON) {
         write_json(time, level, message);
