@@ -4,13 +4,45 @@
 #include "shim/preload/fetch.h"
 #include "shim/preload/result.h"
 
-bool exec_is_ours(const struct call *call, const PGconn *conn)
+static bool copy_is_ended(const struct libpq *libpq, PGconn *conn, ExecStatusType status)
+{
+    char *row = NULL;
+
+    if (status == PGRES_COPY_IN)
+        return libpq->PQputCopyEnd(conn, "COPY terminated by new PQexec") >= 0;
+    while (status == PGRES_COPY_OUT && libpq->PQgetCopyData(conn, &row, 0) > 0)
+        libpq->PQfreemem(row);
+    return status != PGRES_COPY_BOTH;
+}
+
+/* As libpq begins its synchronous functions: what the program left unread is thrown away. False if
+ * that cannot be, and libpq is to say why. */
+static bool exec_clear_way(const struct call *call, PGconn *conn)
+{
+    const struct libpq *libpq = call->libpq;
+    PGresult *result;
+    ExecStatusType status;
+
+    while (libpq->PQtransactionStatus(conn) == PQTRANS_ACTIVE) {
+        result = fetch_result(call, conn);
+        if (!result)
+            break;
+        status = libpq->PQresultStatus(result);
+        libpq->PQclear(result);
+        if (!copy_is_ended(libpq, conn, status))
+            return false;
+        if (libpq->PQstatus(conn) == CONNECTION_BAD)
+            break;
+    }
+    return true;
+}
+
+bool exec_is_ours(const struct call *call, PGconn *conn)
 {
     const struct libpq *libpq = call->libpq;
 
-    return libpq->is_bound && call->session && !call->is_inner && libpq->PQtransactionStatus &&
-           libpq->PQtransactionStatus(conn) != PQTRANS_ACTIVE && libpq->PQpipelineStatus &&
-           libpq->PQpipelineStatus(conn) == PQ_PIPELINE_OFF && libpq->PQclear;
+    return libpq->is_bound && call->session && !call->is_inner && libpq->PQpipelineStatus &&
+           libpq->PQpipelineStatus(conn) == PQ_PIPELINE_OFF && exec_clear_way(call, conn);
 }
 
 PGresult *exec_collect(const struct call *call, PGconn *conn, int is_sent)

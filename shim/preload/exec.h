@@ -3,9 +3,9 @@
 
 #include "shim/preload/send.h"
 
-/* True if libpq's own calls inside this one go unseen, and it is safe to make them in its place:
+/* True if libpq's own calls inside this one go unseen, and are to be made in its place; then
  * nothing is left from before. */
-bool exec_is_ours(const struct call *call, const PGconn *conn);
+bool exec_is_ours(const struct call *call, PGconn *conn);
 /* As libpq collects results: the last one, or the first that begins a COPY. */
 PGresult *exec_collect(const struct call *call, PGconn *conn, int is_sent);
 /* The outermost call returns to the program: what it lent goes back. */

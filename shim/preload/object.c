@@ -92,11 +92,21 @@ static void relocations_read(const struct object *object, struct relocations *re
     }
 }
 
+/* Linked with -Bsymbolic: the loader binds its references to itself first. */
+static bool is_symbolic(const struct object *object)
+{
+    for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_SYMBOLIC ||
+            (entry->d_tag == DT_FLAGS && entry->d_un.d_val & DF_SYMBOLIC))
+            return true;
+    return false;
+}
+
 bool object_refers_to(const struct object *object, const char *name)
 {
     struct relocations relocations;
 
-    if (!object->dynamic)
+    if (!object->dynamic || is_symbolic(object))
         return false;
     relocations_read(object, &relocations);
     if (!relocations.symbols || !relocations.names)

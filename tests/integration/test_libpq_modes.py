@@ -4,6 +4,7 @@ the program (which sanitizers can see): the same output, and counts that equal P
 import collections
 import os
 import re
+import struct
 import subprocess
 import unittest
 
@@ -12,7 +13,9 @@ from harness.agent import Agent
 from harness.counts import PREPARE
 from harness.exposition import select
 from harness.postgres import Postgres
-from harness.process import await_condition
+from harness.process import await_condition, temporary_directory
+
+PT_DYNAMIC, DT_FLAGS, DF_SYMBOLIC = 2, 30, 2
 
 # mode: (what failed, by SQLSTATE or reason, how often; calls of PQfn)
 MODES = {
@@ -47,9 +50,41 @@ def skeletons(rows):
     return {text: calls for text, calls in counts.items() if calls}
 
 
+def bound_libpq(directory):
+    """A copy of the system's libpq that calls itself unseen, as distributions link theirs: with the
+    flag by which the loader binds a library's references to itself."""
+    system = subprocess.run(["ldd", harness.built("tests/libpq_modes")], check=True,
+                            capture_output=True, text=True).stdout
+    path = re.search(r"libpq\.so\.5 => (\S+)", system).group(1)
+    with open(path, "rb") as file:
+        elf = bytearray(file.read())
+    if elf[:6] != b"\x7fELF\x02\x01":
+        raise unittest.SkipTest("libpq is no 64-bit little-endian object")
+    headers, = struct.unpack_from("<Q", elf, 32)
+    size, count = struct.unpack_from("<HH", elf, 54)
+    for header in range(headers, headers + size * count, size):
+        kind, = struct.unpack_from("<I", elf, header)
+        if kind != PT_DYNAMIC:
+            continue
+        offset, = struct.unpack_from("<Q", elf, header + 8)
+        while True:
+            tag, value = struct.unpack_from("<QQ", elf, offset)
+            if tag == DT_FLAGS:
+                struct.pack_into("<Q", elf, offset + 8, value | DF_SYMBOLIC)
+                with open(os.path.join(directory, "libpq.so.5"), "wb") as file:
+                    file.write(elf)
+                return directory
+            if not tag:
+                break
+            offset += 16
+    raise unittest.SkipTest("libpq has no word for the flag")
+
+
 class LibpqModes(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        cls.libraries = temporary_directory()
+        cls.addClassCleanup(cls.libraries.cleanup)
         cls.postgres = Postgres()
         cls.addClassCleanup(cls.postgres.close)
         cls.agent = Agent()
@@ -102,6 +137,14 @@ def add_tests(mode):
     def linked(self):
         self.observe(mode, "linked", "libpq_modes_linked")
 
+    def bound(self):
+        if os.environ.get("WEIR_SANITIZE"):
+            self.skipTest("the sanitizer's runtime wants to be loaded first")
+        self.observe(mode, "bound", "libpq_modes", LD_PRELOAD=harness.preload_library(),
+                     LD_LIBRARY_PATH=bound_libpq(self.libraries.name))
+
+    if mode != "fastpath":  # such a libpq's functions for large objects call PQfn unseen
+        setattr(LibpqModes, f"test_{mode}_with_a_libpq_that_calls_itself_unseen", bound)
     setattr(LibpqModes, f"test_{mode}_under_the_preload", under_the_preload)
     setattr(LibpqModes, f"test_{mode}_linked", linked)
 
