@@ -2,7 +2,6 @@
 #include "shim/probe/fingerprint.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -52,8 +51,8 @@ static void append_lowered(struct fingerprint *fingerprint, const char *bytes, s
     }
 }
 
-void fingerprint_token(struct fingerprint *fingerprint, const char *bytes, size_t length,
-                       int is_lowered)
+void fingerprint_token_slowly(struct fingerprint *fingerprint, const char *bytes, size_t length,
+                              bool is_lowered)
 {
     if (is_lowered)
         append_lowered(fingerprint, bytes, length);

@@ -69,8 +69,6 @@ bool name_place_advance(enum name_place *place, const struct token *token)
 {
     bool is_name;
 
-    if (*place == PLACE_NONE && token->kind != TOKEN_SELF) /* nearly always */
-        return false;
     if (token_is_self(token, ';')) {
         *place = PLACE_START;
         return false;

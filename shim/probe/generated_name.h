@@ -20,6 +20,12 @@ enum name_place {
     PLACE_TABLE,
 };
 
+/* True where @token cannot lead to such a name: nearly always, and then *place stays. */
+static inline bool name_place_is_over(enum name_place place, const struct token *token)
+{
+    return place == PLACE_NONE && token->kind != TOKEN_SELF;
+}
+
 /* Moves *place over @token. True: @token is such a name. */
 bool name_place_advance(enum name_place *place, const struct token *token);
 

@@ -44,13 +44,25 @@ static inline struct lexer lexer_of(struct view sql, bool backslash_strings)
 /* The next token; TOKEN_END again and again at the end. */
 void lexer_next(struct lexer *lexer, struct token *ret);
 
-/* True if an unquoted identifier is this keyword, given in lower case. */
-bool token_is(const struct token *token, const char *keyword);
+/* True if an unquoted identifier of @keyword's length is this keyword, given in lower case. */
+bool token_equals(const struct token *token, const char *keyword);
+
+/* The same of any length; nearly always the first letter decides. */
+static inline bool token_is(const struct token *token, const char *keyword)
+{
+    return token->kind == TOKEN_IDENTIFIER && (token->bytes[0] | 0x20) == keyword[0] &&
+           token->length == strlen(keyword) && token_equals(token, keyword);
+}
 
 static inline bool token_is_self(const struct token *token, char self)
 {
     return token->kind == TOKEN_SELF && token->length == 1 && token->bytes[0] == self;
 }
 
-/* True for bytes that may stand inside an unquoted identifier. */
-bool lexer_is_identifier_byte(char byte);
+/* Non-zero for bytes that may stand inside an unquoted identifier. */
+extern const uint8_t lexer_identifier_bytes[256];
+
+static inline bool lexer_is_identifier_byte(char byte)
+{
+    return lexer_identifier_bytes[(uint8_t)byte];
+}

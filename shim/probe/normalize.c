@@ -29,40 +29,54 @@ struct normalizer {
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static void write_text(struct normalizer *n, const char *bytes, size_t length, bool spaced)
+/* @readable: bytes that may be read from @bytes on, at least @length. */
+static inline void write_text(struct normalizer *n, const char *bytes, size_t length,
+                              size_t readable, bool spaced)
 {
+    size_t room = n->text_capacity - n->text_length;
     bool is_space_needed;
 
     if (n->text_is_cut)
         return;
     /* What comments and literals kept apart must not grow together. */
-    is_space_needed = n->text_length && length &&
-                      (spaced || (lexer_is_identifier_byte(n->text[n->text_length - 1]) &&
-                                  lexer_is_identifier_byte(bytes[0])));
-    if (length + is_space_needed > n->text_capacity - n->text_length) {
+    is_space_needed =
+        n->text_length && (spaced || (lexer_is_identifier_byte(n->text[n->text_length - 1]) &&
+                                      lexer_is_identifier_byte(bytes[0])));
+    if (length + is_space_needed > room) {
         n->text_is_cut = true;
         return;
     }
-    if (is_space_needed)
-        n->text[n->text_length++] = ' ';
-    memcpy(n->text + n->text_length, bytes, length);
+    n->text[n->text_length] = ' ';
+    n->text_length += is_space_needed;
+    if (length <= FINGERPRINT_STEP && readable >= FINGERPRINT_STEP && room > FINGERPRINT_STEP)
+        memcpy(n->text + n->text_length, bytes, FINGERPRINT_STEP);
+    else
+        memcpy(n->text + n->text_length, bytes, length);
     n->text_length += length;
 }
 
 static void write_semicolons(struct normalizer *n)
 {
     for (; n->semicolons; n->semicolons--) {
-        write_text(n, ";", 1, false);
-        fingerprint_token(&n->fingerprint, ";", 1, false);
+        write_text(n, ";", 1, 1, false);
+        fingerprint_token(&n->fingerprint, ";", 1, 1, false);
     }
 }
 
-static void write_as_is(struct normalizer *n, const struct token *token)
+/* @readable as for write_text. */
+static inline void write_bytes(struct normalizer *n, const struct token *token, size_t readable)
 {
-    write_semicolons(n);
-    write_text(n, token->bytes, token->length, token->spaced);
-    fingerprint_token(&n->fingerprint, token->bytes, token->length,
+    if (n->semicolons)
+        write_semicolons(n);
+    write_text(n, token->bytes, token->length, readable, token->spaced);
+    fingerprint_token(&n->fingerprint, token->bytes, token->length, readable,
                       token->kind == TOKEN_IDENTIFIER);
+}
+
+/* A token of the statement. */
+static inline void write_as_is(struct normalizer *n, const struct token *token)
+{
+    write_bytes(n, token, (size_t)(n->lexer.end - token->bytes));
 }
 
 /* A literal's place: the next number that no parameter of the text has. */
@@ -75,17 +89,20 @@ static void write_literal(struct normalizer *n, bool spaced)
         *--at = (char)('0' + number % 10);
     while ((number /= 10));
     *--at = '$';
-    write_semicolons(n);
-    write_text(n, at, (size_t)(digits + sizeof(digits) - at), spaced);
-    fingerprint_token(&n->fingerprint, "$", 1, false);
+    number = (size_t)(digits + sizeof(digits) - at);
+    if (n->semicolons)
+        write_semicolons(n);
+    write_text(n, at, number, number, spaced);
+    fingerprint_literal(&n->fingerprint);
 }
 
 /* A parameter of the text keeps its number; its fingerprint is a literal's. */
 static void write_given_parameter(struct normalizer *n, const struct token *token)
 {
-    write_semicolons(n);
-    write_text(n, token->bytes, token->length, token->spaced);
-    fingerprint_token(&n->fingerprint, "$", 1, false);
+    if (n->semicolons)
+        write_semicolons(n);
+    write_text(n, token->bytes, token->length, token->length, token->spaced);
+    fingerprint_literal(&n->fingerprint);
 }
 
 static void write_name(struct normalizer *n, const struct token *token)
@@ -95,7 +112,10 @@ static void write_name(struct normalizer *n, const struct token *token)
 
     name.length = generated_name_fold(token, folded, sizeof(folded));
     name.bytes = folded;
-    write_as_is(n, name.length ? &name : token);
+    if (name.length)
+        write_bytes(n, &name, sizeof(folded));
+    else
+        write_as_is(n, token);
 }
 
 /* ---- parameters ----------------------------------------------------------------------------- */
@@ -166,8 +186,8 @@ static bool take_signed_number(struct lexer *lexer)
     return true;
 }
 
-/* After @token a minus can only be a sign. */
-static bool precedes_operand(const struct token *token)
+/* After @token a minus can only be a sign. @keyword: keyword_of(token). */
+static inline bool precedes_operand(const struct token *token, unsigned keyword)
 {
     switch (token->kind) {
     case TOKEN_OPERATOR:
@@ -176,7 +196,7 @@ static bool precedes_operand(const struct token *token)
         return token->bytes[0] != ')' && token->bytes[0] != ']' && token->bytes[0] != '.' &&
                !(token->length == 2 && token->bytes[0] == ':');
     case TOKEN_IDENTIFIER:
-        return keyword_before_operand(token);
+        return keyword & KEYWORD_BEFORE_OPERAND;
     case TOKEN_END:
     case TOKEN_QUOTED_IDENTIFIER:
     case TOKEN_STRING:
@@ -209,7 +229,7 @@ static enum element take_element(struct normalizer *n, struct lexer *lexer, stru
         note_parameter(n, ret);
         return ELEMENT_CONSTANT;
     }
-    return keyword_is_constant(ret) ? ELEMENT_KEYWORD : ELEMENT_NONE;
+    return keyword_of(ret) & KEYWORD_CONSTANT ? ELEMENT_KEYWORD : ELEMENT_NONE;
 }
 
 /* Behind the opening bracket: a list of nothing but constants up to @close? Moves @lexer to before
@@ -293,14 +313,15 @@ static bool find_constant_rows(struct normalizer *n, struct lexer *ret_first_end
 
 /* ---- tokens --------------------------------------------------------------------------------- */
 
-static void write_token(struct normalizer *n, const struct token *token)
+static inline void write_token(struct normalizer *n, const struct token *token, unsigned keyword)
 {
-    bool operand_next = precedes_operand(token);
+    bool operand_next = precedes_operand(token, keyword);
     bool is_name;
 
     if (token->unterminated && !n->input_is_cut)
         n->flags |= NORMALIZED_MALFORMED;
-    is_name = name_place_advance(&n->name_place, token);
+    is_name = name_place_is_over(n->name_place, token) ? false
+                                                       : name_place_advance(&n->name_place, token);
     switch (token->kind) {
     case TOKEN_STRING:
     case TOKEN_NUMBER:
@@ -314,7 +335,7 @@ static void write_token(struct normalizer *n, const struct token *token)
         if (token->unterminated) {
             /* What it swallowed may be anything. Spaced, lest it grow together with a name. */
             struct token empty = {TOKEN_QUOTED_IDENTIFIER, true, true, "\"\"", 2};
-            write_as_is(n, &empty);
+            write_bytes(n, &empty, empty.length);
             break;
         }
         /* fall through */
@@ -354,7 +375,7 @@ static void write_all(struct normalizer *n)
 {
     struct token token;
     struct lexer first_row_end = {0}, rows_end = {0};
-    bool after_in = false, after_array = false;
+    unsigned keyword, before = 0; /* of the token before */
 
     for (;;) {
         if (first_row_end.at && n->lexer.at == first_row_end.at) {
@@ -367,17 +388,17 @@ static void write_all(struct normalizer *n)
                 n->flags |= NORMALIZED_MALFORMED;
             return;
         }
-        write_token(n, &token);
+        keyword = keyword_of(&token);
+        write_token(n, &token, keyword);
         if (n->options & NORMALIZE_KEEP_LISTS)
             continue;
-        if (after_in && token_is_self(&token, '('))
+        if (before & KEYWORD_IN && token_is_self(&token, '('))
             fold_list(n, ')');
-        else if (after_array && token_is_self(&token, '['))
+        else if (before & KEYWORD_ARRAY && token_is_self(&token, '['))
             fold_list(n, ']');
-        after_in = token_is(&token, "in");
-        after_array = token_is(&token, "array");
-        if (token_is(&token, "values") && !find_constant_rows(n, &first_row_end, &rows_end))
+        else if (keyword & KEYWORD_VALUES && !find_constant_rows(n, &first_row_end, &rows_end))
             first_row_end.at = NULL;
+        before = keyword;
     }
 }
 
