@@ -128,6 +128,13 @@ class Programs(unittest.TestCase):
             env={"PSYCOPG_IMPL": "binary"})
         self.assertEqual(code, 0, out + err)
 
+    def test_two_libpqs_in_one_process(self):
+        code, out, err = self.same_output_and_exact_counts(
+            [harness.test_python(), f"{DRIVERS}/two_libpqs.py"], minimum=14,
+            env={"PSYCOPG_IMPL": "binary"})
+        self.assertEqual(code, 0, out + err)
+        self.assertTrue(out.startswith("True"), "the wheels have the same libpq")
+
     def test_ruby_pg(self):
         code, out, err = self.same_output_and_exact_counts(
             program("ruby", f"{DRIVERS}/ruby_client.rb"), minimum=14)
