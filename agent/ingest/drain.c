@@ -91,6 +91,10 @@ static void drain_names(struct drain *drain, struct client *client)
         while (lane_reader_next(reader, &drain->copy, &record) == 0)
             drain_names_record(drain, client, record);
     }
+    /* There is one ring of them: rather than that a new text finds no room, one that was read leaves
+     * before the checkpoint. Should we die now, the next agent has them announced anew. */
+    if (!reader->fault && lane_reader_used(reader) > reader->capacity / 2)
+        lane_reader_commit(reader, reader->position);
     if (reader->fault)
         drain_log_lane(drain, client, "names ring", reader);
 }
@@ -124,7 +128,6 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
 {
     struct drain_pass pass = {.is_complete = true};
     uint64_t used = 0, capacity = 0, named = client->names.position;
-    double names = 0; /* there is one ring of them alone */
 
     for (uint32_t i = 0; i < client->map.layout.lane_count; i++) {
         struct lane_reader *lane = &client->lanes[i];
@@ -132,10 +135,8 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
             drain_log_lane(drain, client, "lane", lane);
     }
     drain_names(drain, client);
-    if (!client->names.fault) {
-        names = (double)lane_reader_used(&client->names) / client->names.capacity;
+    if (!client->names.fault)
         pass.fresh = (double)(client->names.position - named) / client->names.capacity;
-    }
     for (uint32_t i = 0; i < client->map.layout.lane_count; i++) {
         struct lane_reader *lane = &client->lanes[i];
         double fresh = (double)(lane->head - lane->position) / lane->capacity;
@@ -153,8 +154,6 @@ struct drain_pass drain_segment(struct drain *drain, struct client *client, uint
             pass.lane_fill = fill;
     }
     pass.fill = capacity ? (double)used / (double)capacity : 0;
-    if (names > pass.fill)
-        pass.fill = names;
     return pass;
 }
 

@@ -45,7 +45,7 @@ struct ingest_counts {
 /* A turn of the timer. What is full counts what waits for a checkpoint. */
 struct ingest_pass {
     uint64_t events;  /* read in it */
-    double fill;      /* of all lanes, or of the names, of the client where they are fullest */
+    double fill;      /* of all lanes of the client whose lanes are fullest, 0 to 1 */
     double lane_fill; /* of the fullest lane: then its writers take other ones */
 };
 
