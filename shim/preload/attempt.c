@@ -57,6 +57,23 @@ static struct weir_probe_connection *connection_begin(const struct libpq *libpq,
     return weir_probe_connect_begin(pool, &target);
 }
 
+struct attempt *attempt_new(const struct libpq *libpq)
+{
+    struct attempt *attempt = calloc(1, sizeof(*attempt));
+
+    if (!attempt)
+        return NULL;
+    attempt->libpq = libpq;
+    target_of_environment(&attempt->target);
+    return attempt;
+}
+
+struct attempt *attempt_free(struct attempt *attempt)
+{
+    free(attempt);
+    return NULL;
+}
+
 void attempt_begin(struct attempt *attempt)
 {
     attempt->connection = connection_begin(attempt->libpq, &attempt->target);
@@ -109,5 +126,16 @@ void attempt_end(struct session *session, const PGconn *conn)
     else if (libpq->PQbackendPID)
         result.backend_pid = (uint32_t)libpq->PQbackendPID(conn);
     observe_yes(libpq->version);
+    weir_probe_connect_end(session->connection, &result);
+}
+
+void attempt_give_up(struct session *session)
+{
+    struct weir_probe_connect_result result = {.size = sizeof(result),
+                                               .failure = WEIR_FAILURE_ABANDONED};
+
+    if (!session->is_connecting)
+        return;
+    session->is_connecting = false;
     weir_probe_connect_end(session->connection, &result);
 }

@@ -11,7 +11,11 @@ struct attempt {
     struct target target;
 };
 
-/* Begins @attempt, whose libpq and target are set, at what the target says. */
+/* At where the environment says. Not on the stack: what longjmp() leaves behind may be looked at
+ * once more. NULL: memory ran out. */
+struct attempt *attempt_new(const struct libpq *libpq);
+struct attempt *attempt_free(struct attempt *attempt); /* returns NULL */
+/* Begins @attempt at what its target says. */
 void attempt_begin(struct attempt *attempt);
 /* libpq knows where it goes: if that is elsewhere, the attempt begins there instead. */
 void attempt_correct(struct attempt *attempt, const PGconn *conn);
@@ -19,3 +23,5 @@ void attempt_correct(struct attempt *attempt, const PGconn *conn);
 struct session *attempt_adopt(struct attempt *attempt, PGconn *conn);
 /* The attempt of @session came to its end, if one is under way; @conn tells how. */
 void attempt_end(struct session *session, const PGconn *conn);
+/* The program will not wait for its end. */
+void attempt_give_up(struct session *session);

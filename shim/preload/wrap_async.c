@@ -118,17 +118,6 @@ int PQconsumeInput(PGconn *conn)
     return call.libpq->PQconsumeInput(conn);
 }
 
-int PQisBusy(PGconn *conn)
-{
-    struct call call;
-
-    CALL_LOOK(call, conn);
-    if (!call.libpq)
-        return 0;
-    fetch_touch(call.session);
-    return call.libpq->PQisBusy(conn);
-}
-
 int PQsetSingleRowMode(PGconn *conn)
 {
     struct call call;

@@ -6,36 +6,37 @@
 
 struct opening {
     struct call call;
-    struct attempt attempt;
+    struct attempt *attempt; /* NULL: not the outermost call, or not to be followed */
 };
 
 /* Before the outermost call: where to? The rest of the target is the caller's to add. */
-#define OPENING_LOOK(opening)                                                                      \
-    opening_look(&(opening), __builtin_return_address(0), __builtin_frame_address(0))
+#define OPENING_LOOK(opening, is_part)                                                             \
+    opening_look(&(opening), __builtin_return_address(0), __builtin_frame_address(0), (is_part))
 
-static void opening_look(struct opening *opening, const void *caller, const void *frame)
+/* @is_part: the function is one that the others call. An interposer before us may stand between
+ * libpq and itself, so then the frame alone says that this call is part of another. */
+static void opening_look(struct opening *opening, const void *caller, const void *frame,
+                         bool is_part)
 {
     call_look(&opening->call, NULL, caller, frame);
-    /* An interposer before us may stand between libpq and itself. */
-    if (outer_call.attempt && (uintptr_t)frame < (uintptr_t)outer_call.frame)
+    opening->call.before = outer_call;
+    opening->attempt = NULL;
+    if (is_part && outer_call.attempt && (uintptr_t)frame < (uintptr_t)outer_call.frame)
         opening->call.is_inner = true;
-    opening->attempt = (struct attempt){.libpq = opening->call.libpq};
-    if (!opening->call.is_inner && observe_caller(&opening->call))
-        opening->call.is_inner = true;
-    if (!opening->call.is_inner)
-        target_of_environment(&opening->attempt.target);
+    if (opening->call.is_inner || !opening->call.libpq || observe_caller(&opening->call))
+        return;
+    opening->attempt = attempt_new(opening->call.libpq);
 }
 
-#define OPENING_BEGIN(opening)                                                                     \
-    opening_begin(&(opening), __builtin_return_address(0), __builtin_frame_address(0))
+#define OPENING_BEGIN(opening) opening_begin(&(opening), __builtin_frame_address(0))
 
-static void opening_begin(struct opening *opening, const void *caller, const void *frame)
+static void opening_begin(const struct opening *opening, const void *frame)
 {
-    opening->call.before = outer_call;
-    if (opening->call.is_inner)
-        return;
-    attempt_begin(&opening->attempt);
-    outer_call = (struct outer_call){frame, caller, opening->call.libpq, &opening->attempt};
+    if (opening->attempt)
+        attempt_begin(opening->attempt);
+    if (!opening->call.is_inner)
+        outer_call =
+            (struct outer_call){frame, opening->call.caller, opening->call.libpq, opening->attempt};
 }
 
 static void opening_end(struct opening *opening, PGconn *conn, bool is_synchronous)
@@ -44,9 +45,10 @@ static void opening_end(struct opening *opening, PGconn *conn, bool is_synchrono
     struct session *session;
 
     call_leave(&opening->call);
-    if (opening->call.is_inner)
+    if (!opening->attempt)
         return;
-    session = attempt_adopt(&opening->attempt, conn);
+    session = attempt_adopt(opening->attempt, conn);
+    opening->attempt = attempt_free(opening->attempt);
     if (session && (is_synchronous || (libpq->PQstatus && libpq->PQstatus(conn) == CONNECTION_BAD)))
         attempt_end(session, conn);
 }
@@ -56,11 +58,11 @@ PGconn *PQconnectdb(const char *conninfo)
     struct opening opening;
     PGconn *conn;
 
-    OPENING_LOOK(opening);
+    OPENING_LOOK(opening, false);
     if (!opening.call.libpq)
         return NULL;
-    if (!opening.call.is_inner)
-        target_add_conninfo(opening.call.libpq, conninfo, &opening.attempt.target);
+    if (opening.attempt)
+        target_add_conninfo(opening.call.libpq, conninfo, &opening.attempt->target);
     OPENING_BEGIN(opening);
     conn = opening.call.libpq->PQconnectdb(conninfo);
     opening_end(&opening, conn, true);
@@ -72,11 +74,11 @@ PGconn *PQconnectStart(const char *conninfo)
     struct opening opening;
     PGconn *conn;
 
-    OPENING_LOOK(opening);
+    OPENING_LOOK(opening, true);
     if (!opening.call.libpq)
         return NULL;
-    if (!opening.call.is_inner)
-        target_add_conninfo(opening.call.libpq, conninfo, &opening.attempt.target);
+    if (opening.attempt)
+        target_add_conninfo(opening.call.libpq, conninfo, &opening.attempt->target);
     OPENING_BEGIN(opening);
     conn = opening.call.libpq->PQconnectStart(conninfo);
     opening_end(&opening, conn, false);
@@ -88,12 +90,12 @@ PGconn *PQconnectdbParams(const char *const *keywords, const char *const *values
     struct opening opening;
     PGconn *conn;
 
-    OPENING_LOOK(opening);
+    OPENING_LOOK(opening, false);
     if (!opening.call.libpq)
         return NULL;
-    if (!opening.call.is_inner)
+    if (opening.attempt)
         target_add_params(opening.call.libpq, keywords, values, expand_dbname,
-                          &opening.attempt.target);
+                          &opening.attempt->target);
     OPENING_BEGIN(opening);
     conn = opening.call.libpq->PQconnectdbParams(keywords, values, expand_dbname);
     opening_end(&opening, conn, true);
@@ -106,12 +108,12 @@ PGconn *PQconnectStartParams(const char *const *keywords, const char *const *val
     struct opening opening;
     PGconn *conn;
 
-    OPENING_LOOK(opening);
+    OPENING_LOOK(opening, true);
     if (!opening.call.libpq)
         return NULL;
-    if (!opening.call.is_inner)
+    if (opening.attempt)
         target_add_params(opening.call.libpq, keywords, values, expand_dbname,
-                          &opening.attempt.target);
+                          &opening.attempt->target);
     OPENING_BEGIN(opening);
     conn = opening.call.libpq->PQconnectStartParams(keywords, values, expand_dbname);
     opening_end(&opening, conn, false);
@@ -124,11 +126,11 @@ PGconn *PQsetdbLogin(const char *host, const char *port, const char *options, co
     struct opening opening;
     PGconn *conn;
 
-    OPENING_LOOK(opening);
+    OPENING_LOOK(opening, false);
     if (!opening.call.libpq)
         return NULL;
-    if (!opening.call.is_inner)
-        target_add_login(opening.call.libpq, host, port, database, login, &opening.attempt.target);
+    if (opening.attempt)
+        target_add_login(opening.call.libpq, host, port, database, login, &opening.attempt->target);
     OPENING_BEGIN(opening);
     conn = opening.call.libpq->PQsetdbLogin(host, port, options, tty, database, login, password);
     opening_end(&opening, conn, true);
@@ -181,8 +183,10 @@ void PQreset(PGconn *conn)
     CALL_ENTER(call, conn);
     if (!call.libpq)
         return;
-    if (call.session)
+    if (call.session) {
+        attempt_give_up(call.session);
         session_reset(call.session);
+    }
     call.libpq->PQreset(conn);
     call_leave(&call);
     if (call.session)
@@ -197,8 +201,10 @@ int PQresetStart(PGconn *conn)
     CALL_ENTER(call, conn);
     if (!call.libpq)
         return 0;
-    if (call.session)
+    if (call.session) {
+        attempt_give_up(call.session);
         session_reset(call.session);
+    }
     is_started = call.libpq->PQresetStart(conn);
     call_leave(&call);
     if (call.session && !is_started)
@@ -219,6 +225,7 @@ void PQfinish(PGconn *conn)
     session = connections_remove(conn);
     if (session) {
         is_lost = call.libpq->PQstatus && call.libpq->PQstatus(conn) == CONNECTION_BAD;
+        attempt_give_up(session);
         cancels_forget(session->connection);
         session_free(session, is_lost ? WEIR_FAILURE_CONNECTION_LOST : WEIR_FAILURE_NONE);
     }
