@@ -26,7 +26,7 @@ enum {
     EXIT_WRONG = 2,
     LOCK_WAIT_MS = 3000,
     TICK_MS = 1000,
-    COMMITS_APART_MS = 100, /* unless there is need */
+    COMMITS_APART_MS = 250, /* unless there is need */
     UNSAVED_MS = 5000,      /* from the first event that no checkpoint covers */
     RETURN_MS = 10000,      /* in which shims of an agent before us come back */
     ABSENT_MS = 60000,      /* after which one that did not is given up */
