@@ -38,6 +38,21 @@ static bool begins(struct view text, size_t at, const char *two)
            text.bytes[at + 1] == two[1];
 }
 
+/* Where the two bytes stand in @text at or behind @at; its length if nowhere. */
+static size_t find_pair(struct view text, size_t at, const char *two)
+{
+    while (at < text.length) {
+        const char *found = memchr(text.bytes + at, two[0], text.length - at);
+        if (!found)
+            break;
+        at = (size_t)(found - text.bytes);
+        if (begins(text, at, two))
+            return at;
+        at++;
+    }
+    return text.length;
+}
+
 /* Is a comment what begins at @open, be the setting of backslashes what it may? */
 static bool is_comment_at(struct view sql, size_t open, bool backslash_strings)
 {
@@ -56,9 +71,27 @@ static bool is_doubtful(struct view sql, size_t open, struct view inside)
 {
     if (open > 0 && sql.bytes[open - 1] == '*')
         return true;
-    for (size_t at = 0; at < inside.length; at++) {
-        if (begins(inside, at, "--"))
+    /* One behind the other; the dashes of a traceparent are many and alone. */
+    for (size_t at = 1; at < inside.length; at += 2) {
+        if (inside.bytes[at] == '-' && (inside.bytes[at - 1] == '-' ||
+                                        (at + 1 < inside.length && inside.bytes[at + 1] == '-')))
             return true;
+    }
+    return false;
+}
+
+/* The last opening before @close with no other close between; false if there is none. */
+static bool find_opening(struct view sql, size_t close, size_t *ret)
+{
+    const char *slash = sql.bytes + close;
+
+    /* Values are URL-encoded, so slashes are few. */
+    while ((slash = memrchr(sql.bytes, '/', (size_t)(slash - sql.bytes)))) {
+        *ret = (size_t)(slash - sql.bytes);
+        if (*ret + 2 <= close && slash[1] == '*')
+            return true;
+        if (*ret > 0 && slash[-1] == '*')
+            return false;
     }
     return false;
 }
@@ -71,12 +104,8 @@ static bool take_last_comment(struct view *sql, struct view *ret)
     if (sql->length < 4 || !begins(*sql, sql->length - 2, "*/"))
         return false;
     close = sql->length - 2;
-    for (open = close - 2;; open--) {
-        if (begins(*sql, open, "/*"))
-            break;
-        if (begins(*sql, open, "*/") || open == 0)
-            return false;
-    }
+    if (!find_opening(*sql, close, &open))
+        return false;
     *ret = (struct view){sql->bytes + open + 2, close - open - 2};
     if (is_doubtful(*sql, open, *ret) &&
         !(is_comment_at(*sql, open, false) && is_comment_at(*sql, open, true)))
@@ -89,18 +118,17 @@ static bool take_last_comment(struct view *sql, struct view *ret)
 /* Takes a comment off the beginning of trimmed @sql, where a lexer is in its ordinary state. */
 static bool take_first_comment(struct view *sql, struct view *ret)
 {
-    size_t at = 2;
+    size_t close;
 
     if (!begins(*sql, 0, "/*"))
         return false;
-    for (;; at++) {
-        if (at + 2 > sql->length || begins(*sql, at, "/*"))
-            return false; /* unterminated or nested */
-        if (begins(*sql, at, "*/"))
-            break;
-    }
-    *ret = (struct view){sql->bytes + 2, at - 2};
-    *sql = trim((struct view){sql->bytes + at + 2, sql->length - at - 2});
+    close = find_pair(*sql, 2, "*/");
+    *ret = (struct view){sql->bytes + 2, close - 2};
+    /* Unterminated, or nested. */
+    if (close == sql->length ||
+        find_pair((struct view){ret->bytes, ret->length + 1}, 0, "/*") <= ret->length)
+        return false;
+    *sql = trim((struct view){sql->bytes + close + 2, sql->length - close - 2});
     return true;
 }
 
@@ -159,11 +187,28 @@ static char decode_byte(struct view value, size_t *offset)
     return byte;
 }
 
+/* Appends @part if it fits. */
+static void append(struct arena *arena, struct view *joined, struct view part)
+{
+    if (part.length > arena->left)
+        return;
+    memcpy(arena->at, part.bytes, part.length);
+    arena->at += part.length;
+    arena->left -= part.length;
+    joined->length += part.length;
+}
+
 /* Appends the decoded value; what does not fit is left out whole. */
 static struct view decode(struct arena *arena, struct view value)
 {
     struct view decoded = {arena->at, 0};
 
+    if (!memchr(value.bytes, '%', value.length) && !memchr(value.bytes, '\\', value.length)) {
+        if (value.length > arena->left)
+            return (struct view){NULL, 0};
+        append(arena, &decoded, value);
+        return decoded;
+    }
     for (size_t offset = 0; offset < value.length;) {
         if (decoded.length == arena->left)
             return (struct view){NULL, 0};
@@ -177,6 +222,20 @@ static struct view decode(struct arena *arena, struct view value)
 struct pair {
     struct view key, value; /* as written */
 };
+
+/* The next quote at or behind @at that no backslash stands before; not below the length if none. */
+static size_t find_quote(struct view comment, size_t at)
+{
+    const char *quote = memchr(comment.bytes + at, '\'', comment.length - at);
+
+    if (!quote)
+        return comment.length;
+    if (!memchr(comment.bytes + at, '\\', (size_t)(quote - comment.bytes) - at))
+        return (size_t)(quote - comment.bytes);
+    while (at < comment.length && comment.bytes[at] != '\'')
+        at += comment.bytes[at] == '\\' && comment.length - at > 1 ? 2 : 1;
+    return at;
+}
 
 /* The next key='value' of @comment at *offset. */
 static bool pair_next(struct view comment, size_t *offset, struct pair *ret)
@@ -195,8 +254,7 @@ static bool pair_next(struct view comment, size_t *offset, struct pair *ret)
         return false;
     at += 2;
     begin = at;
-    while (at < comment.length && comment.bytes[at] != '\'')
-        at += comment.bytes[at] == '\\' && comment.length - at > 1 ? 2 : 1;
+    at = find_quote(comment, at);
     if (at >= comment.length)
         return false;
     ret->value = (struct view){comment.bytes + begin, at - begin};
@@ -204,8 +262,10 @@ static bool pair_next(struct view comment, size_t *offset, struct pair *ret)
     return true;
 }
 
-static const char *const call_site_keys[] = {"route",     "controller",  "action",
-                                             "framework", "application", "file"};
+static const struct view call_site_keys[] = {
+    {"route", 5},     {"controller", 10},  {"action", 6},
+    {"framework", 9}, {"application", 11}, {"file", 4},
+};
 enum { CALL_SITE_KEYS = sizeof(call_site_keys) / sizeof(call_site_keys[0]) };
 
 static void read_pairs(struct view comment, struct arena *arena, struct sql_comment *ret,
@@ -215,25 +275,18 @@ static void read_pairs(struct view comment, struct arena *arena, struct sql_comm
     size_t offset = 0;
 
     while (pair_next(comment, &offset, &pair)) {
+        if (pair.key.length == 0)
+            continue;
         if (view_equal(pair.key, VIEW_LITERAL("traceparent")))
             ret->traceparent = decode(arena, pair.value);
         else if (view_equal(pair.key, VIEW_LITERAL("tracestate")))
             ret->tracestate = decode(arena, pair.value);
         for (size_t i = 0; i < CALL_SITE_KEYS; i++) {
-            if (view_equal(pair.key, view_from(call_site_keys[i])))
+            if (pair.key.bytes[0] == call_site_keys[i].bytes[0] &&
+                view_equal(pair.key, call_site_keys[i]))
                 call_site[i] = pair.value;
         }
     }
-}
-
-static void append(struct arena *arena, struct view *joined, struct view part)
-{
-    if (part.length > arena->left)
-        return;
-    memcpy(arena->at, part.bytes, part.length);
-    arena->at += part.length;
-    arena->left -= part.length;
-    joined->length += part.length;
 }
 
 /* In the order of the keys above, whatever the comment's, so that equal sites have equal names. */
@@ -242,11 +295,11 @@ static struct view join_call_site(struct arena *arena, const struct view parts[C
     struct view joined = {arena->at, 0};
 
     for (size_t i = 0; i < CALL_SITE_KEYS; i++) {
-        if (!parts[i].length || strlen(call_site_keys[i]) + parts[i].length + 2 > arena->left)
+        if (!parts[i].length || call_site_keys[i].length + parts[i].length + 2 > arena->left)
             continue;
         if (joined.length)
             append(arena, &joined, VIEW_LITERAL(" "));
-        append(arena, &joined, view_from(call_site_keys[i]));
+        append(arena, &joined, call_site_keys[i]);
         append(arena, &joined, VIEW_LITERAL("="));
         joined.length += decode(arena, parts[i]).length;
     }
