@@ -119,12 +119,11 @@ static struct view service_name(const struct attributes *hello, const struct col
 {
     struct view name = text_of(hello, HELLO_KEY_SERVICE);
 
-    for (size_t i = 0; !name.length && i < given->count; i++) {
-        if (view_equal(given->items[i].key, VIEW_LITERAL(KEY_SERVICE_NAME)))
-            name = given->items[i].value.string;
+    for (size_t i = given->count; !name.length && i > 0; i--) { /* the last one wins here, too */
+        const struct attribute *item = &given->items[i - 1];
+        if (item->type == ATTRIBUTE_STRING && view_equal(item->key, VIEW_LITERAL(KEY_SERVICE_NAME)))
+            name = item->value.string;
     }
-    if (!name.length)
-        name = text_of(hello, KEY_SERVICE_NAME);
     if (!name.length)
         name = defaults->service_name;
     if (!name.length)
