@@ -6,6 +6,8 @@
 
 /* A connection is followed. Beats all reasons. */
 void observe_yes(uint32_t library_version);
+/* No connection can be followed, for @reason; the first one told counts. */
+void observe_not(enum weir_observed reason, uint32_t library_version);
 /* A call that opens a connection: one that libpq makes itself, below no call of the program that we
  * saw, says that the program reached libpq past us: through addresses of its own, as ctypes does.
  * True if so: some of its calls would come by, and half a count is none. */
