@@ -53,7 +53,7 @@ struct record_header {
 static_assert(sizeof(struct record_header) == 16, "wire v1 is frozen");
 
 /* What a name is the name of. A name's id is XXH3-64 (seed 0) of its text, 0 replaced by 1; a
- * statement's is its fingerprint, computed over tokens (WIRE.md). Id 0 means "none". */
+ * statement's is its fingerprint, computed over tokens (TEXT.md). Id 0 means "none". */
 enum name_kind {
     NAME_STATEMENT = 1, /* normalized text */
     NAME_CALL_SITE = 2, /* given text, "build-id+0xoffset", or sqlcommenter's pairs */

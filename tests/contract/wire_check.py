@@ -3,6 +3,7 @@ names the fault in each damaged copy; a client in another language makes the sam
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -86,6 +87,47 @@ class Kit(unittest.TestCase):
         ran = subprocess.run([program, "/nonexistent"], check=False, capture_output=True, text=True)
         self.assertEqual(ran.returncode, 1)
         self.assertIn("No such file", ran.stderr)
+
+
+class Document(unittest.TestCase):
+    """The pictures of WIRE.md against layout.h, which the compiler holds against the structs."""
+
+    ALIASES = {("message_header", "version_major_oldest"): "major_oldest",
+               ("message_hello", "attribute_count"): "attributes",
+               ("event_context", "trace_flags"): "flags"}
+    NOT_SHOWN = {"window", "used_and_idle"}  # a part of another cell; two cells in one
+
+    def pictures(self):
+        """[{label: byte}] of each picture: a cell's byte follows from its column."""
+        with open(os.path.join(KIT, "..", "WIRE.md"), encoding="utf-8") as file:
+            blocks = re.findall(r"^```\nbyte   0(.*?)^```", file.read(), re.S | re.M)
+        found = []
+        for block in blocks:
+            cells = {}
+            for row in re.findall(r"^ *(\d+) \|(.*)\|$", block, re.M):
+                column = 0
+                for cell in row[1].split("|"):
+                    self.assertEqual(column % 8, 0, row)
+                    label = cell.split("(")[0].strip()
+                    if label and label != "reserved":
+                        cells[label] = int(row[0]) + column // 8
+                    column += len(cell) + 1
+            found.append(cells)
+        return found
+
+    def test_every_place_is_where_the_picture_shows_it(self):
+        with open(os.path.join(KIT, "..", "layout.h"), encoding="utf-8") as file:
+            places = re.findall(r"^WIRE_PLACE\((\w+), (\w+), (\d+)\);", file.read(), re.M)
+        structs = {}
+        for struct_, member, place in places:
+            is_beginning = member in ("header", "head") and place == "0"  # has its own picture
+            if member not in self.NOT_SHOWN and not is_beginning:
+                structs.setdefault(struct_, {})[self.ALIASES.get((struct_, member), member)] = int(place)
+        self.assertGreater(len(structs), 20)
+        pictures = self.pictures()
+        self.assertEqual(len(pictures), len(structs), "a picture for each struct")
+        for struct_, members in structs.items():
+            self.assertIn(members, pictures, struct_)
 
 
 class OtherLanguage(unittest.TestCase):
