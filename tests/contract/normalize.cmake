@@ -17,3 +17,5 @@ target_link_libraries(normalize_lines PRIVATE weir_normalize)
 set_target_properties(normalize_lines PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 weir_python_test(contract_normalize_statements
     SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_statements.py LABELS contract)
+weir_python_test(contract_normalize_vectors
+    SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_vectors.py LABELS contract)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "shim/probe/keyword.h"
 #include "shim/probe/lexer.h"
 #include "tests/unit/shim/normalize/guarded.h"
 
@@ -333,6 +334,43 @@ static void test_token_is(void **state)
     assert_false(token_is(&token, "select"));
 }
 
+static unsigned keyword_bits(const char *text)
+{
+    struct lexer lexer = lexer_of(view_from(text), false);
+    struct token token;
+
+    lexer_next(&lexer, &token);
+    return keyword_of(&token);
+}
+
+static void test_keywords(void **state)
+{
+    static const char *const before_operand[] = {
+        "all",     "and",       "as",      "asymmetric", "between",  "both",      "by",
+        "case",    "check",     "default", "distinct",   "do",       "else",      "except",
+        "fetch",   "for",       "from",    "having",     "ilike",    "IN",        "intersect",
+        "leading", "like",      "limit",   "not",        "offset",   "on",        "or",
+        "return",  "RETURNING", "select",  "similar",    "some",     "symmetric", "then",
+        "to",      "trailing",  "union",   "using",      "variadic", "when",      "Where",
+    };
+    static const char *const none[] = {
+        "a",   "z",      "zz",  "_in",    "int", "i", "selec", "selects",
+        "nul", "\"in\"", "end", "\xc3in", "{",   "5", "",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(before_operand) / sizeof(before_operand[0]); i++)
+        assert_true(keyword_bits(before_operand[i]) & KEYWORD_BEFORE_OPERAND);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_int_equal(keyword_bits(none[i]), 0);
+    assert_int_equal(keyword_bits("in"), KEYWORD_IN | KEYWORD_BEFORE_OPERAND);
+    assert_int_equal(keyword_bits("Values"), KEYWORD_VALUES);
+    assert_int_equal(keyword_bits("array"), KEYWORD_ARRAY);
+    assert_int_equal(keyword_bits("TRUE"), KEYWORD_CONSTANT);
+    assert_int_equal(keyword_bits("false"), KEYWORD_CONSTANT);
+    assert_int_equal(keyword_bits("Null"), KEYWORD_CONSTANT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,7 +379,7 @@ int main(void)
         cmocka_unit_test(test_names),        cmocka_unit_test(test_operators),
         cmocka_unit_test(test_comments),     cmocka_unit_test(test_backslash_strings),
         cmocka_unit_test(test_unterminated), cmocka_unit_test(test_every_byte),
-        cmocka_unit_test(test_token_is),
+        cmocka_unit_test(test_token_is),     cmocka_unit_test(test_keywords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
