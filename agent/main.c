@@ -6,7 +6,7 @@
 
 #include "agent/config/config.h"
 #include "agent/install.h"
-#include "agent/pipeline.h"
+#include "agent/pipeline/pipeline.h"
 
 enum { EXIT_WRONG = 2 };
 

@@ -1,4 +1,4 @@
-#include "agent/outlet.h"
+#include "agent/pipeline/outlet.h"
 
 #include <errno.h>
 #include <stdatomic.h>

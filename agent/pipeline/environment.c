@@ -1,4 +1,4 @@
-#include "agent/environment.h"
+#include "agent/pipeline/environment.h"
 
 #include <errno.h>
 #include <fcntl.h>
