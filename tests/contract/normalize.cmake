@@ -19,3 +19,5 @@ weir_python_test(contract_normalize_statements
     SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_statements.py LABELS contract)
 weir_python_test(contract_normalize_vectors
     SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_vectors.py LABELS contract)
+weir_python_test(contract_normalize_reference
+    SOURCE ${CMAKE_CURRENT_LIST_DIR}/normalize_reference.py LABELS contract)
