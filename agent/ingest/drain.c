@@ -91,8 +91,8 @@ static void drain_names(struct drain *drain, struct client *client)
         while (lane_reader_next(reader, &drain->copy, &record) == 0)
             drain_names_record(drain, client, record);
     }
-    /* There is one ring of them: rather than that a new text finds no room, one that was read leaves
-     * before the checkpoint. Should we die now, the next agent has them announced anew. */
+    /* There is one ring of them: rather than that a new text finds no room, one that was read
+     * leaves before the checkpoint. Should we die now, the next agent has them announced anew. */
     if (!reader->fault && lane_reader_used(reader) > reader->capacity / 2)
         lane_reader_commit(reader, reader->position);
     if (reader->fault)

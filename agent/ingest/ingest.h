@@ -44,7 +44,7 @@ struct ingest_counts {
 
 /* A turn of the timer. What is full counts what waits for a checkpoint. */
 struct ingest_pass {
-    uint64_t events;  /* read in it */
+    uint64_t events;  /* read in it; a frame taken since the last one counts as one more */
     double fill;      /* of all lanes of the client whose lanes are fullest, 0 to 1 */
     double lane_fill; /* of the fullest lane: then its writers take other ones */
 };

@@ -32,6 +32,7 @@ struct ingest_fixture {
     int lock;
 
     uint64_t clients, names, events, ended, died, gone, passes;
+    uint64_t unsaved;      /* what passes said there is to save */
     uint64_t fingerprints; /* sum over all statements */
     uint64_t last_time_unix_ns;
     double fill; /* of the last pass */
@@ -114,6 +115,7 @@ static inline void fixture_on_pass(void *userdata, const struct ingest_pass *pas
     struct ingest_fixture *fixture = userdata;
 
     fixture->passes++;
+    fixture->unsaved += pass->events;
     fixture->fill = pass->lane_fill;
 }
 

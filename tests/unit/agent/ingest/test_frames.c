@@ -187,7 +187,9 @@ static void test_names_and_pools(void **state)
                        .text_length = 9},
               .text = "SELECT $1"};
     struct record_pool_state pool = {
-        .head = {.header = {.kind = RECORD_POOL_STATE, .length = sizeof(pool)}, .target = 8},
+        .head = {.header = {.kind = RECORD_POOL_STATE, .length = sizeof(pool)},
+                 .target = 8,
+                 .flags = POOL_STATE_HAS_WAITERS | POOL_STATE_HAS_LIMITS},
         .connections_max = 10,
         .used = 4,
         .idle = 2,
@@ -210,10 +212,12 @@ static void test_names_and_pools(void **state)
     ingest_look(fixture.ingest, fixture_keep_board, &fixture);
     assert_int_equal(fixture.board.pool_count, 1);
     assert_int_equal(fixture.pools[0].target, 8);
+    assert_int_equal(fixture.pools[0].flags, POOL_HAS_WAITERS | POOL_HAS_LIMITS);
     assert_int_equal(fixture.pools[0].used, 5);
     assert_int_equal(fixture.pools[0].idle, 2);
     assert_int_equal(fixture.pools[0].timeouts, 3);
-    assert_int_equal(counts_now().recorded, 0); /* none of them is an event */
+    assert_int_equal(counts_now().recorded, 0); /* none of them is an event, */
+    RUN_UNTIL(&fixture, fixture.unsaved == 1);  /* but they wait for a checkpoint and their ack */
     peer_leave(&peer);
 }
 

@@ -610,7 +610,10 @@ static void test_unknown_kinds_are_skipped_and_counted(void **state)
     peer_make(&peer, 1);
     (void)peer_enter(&fixture, &peer);
     write_lane(&peer, 0, 1);
-    assert_int_equal(lane_take(segment_lane(peer.segment, 0), 64, &record), 0);
+    if (lane_take(segment_lane(peer.segment, 0), 64, &record) != 0) {
+        fail_msg("no room in an empty lane");
+        return;
+    }
     memset(record.header, 0, 64);
     record.header->kind = 4000; /* of a later minor version */
     record.header->length = 64;
