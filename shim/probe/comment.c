@@ -66,18 +66,31 @@ static bool is_comment_at(struct view sql, size_t open, bool backslash_strings)
     return token.kind == TOKEN_COMMENT && token.bytes == sql.bytes + open;
 }
 
-/* The cases of this file's head that bytes alone do not tell. */
-static bool is_doubtful(struct view sql, size_t open, struct view inside)
+/* Eight places at a time: the dashes of a traceparent are many, and alone. */
+static bool has_two_dashes(struct view text)
 {
-    if (open > 0 && sql.bytes[open - 1] == '*')
-        return true;
-    /* One behind the other; the dashes of a traceparent are many and alone. */
-    for (size_t at = 1; at < inside.length; at += 2) {
-        if (inside.bytes[at] == '-' && (inside.bytes[at - 1] == '-' ||
-                                        (at + 1 < inside.length && inside.bytes[at + 1] == '-')))
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t at = 0;
+
+    for (; text.length - at > sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t first, second, neither;
+        memcpy(&first, text.bytes + at, sizeof(first));
+        memcpy(&second, text.bytes + at + 1, sizeof(second));
+        neither = (first ^ ones * '-') | (second ^ ones * '-'); /* a byte of 0: both are dashes */
+        if ((neither - ones) & ~neither & ones * 0x80)
+            return true;
+    }
+    for (; at < text.length; at++) {
+        if (begins(text, at, "--"))
             return true;
     }
     return false;
+}
+
+/* The cases of this file's head that bytes alone do not tell. */
+static bool is_doubtful(struct view sql, size_t open, struct view inside)
+{
+    return (open > 0 && sql.bytes[open - 1] == '*') || has_two_dashes(inside);
 }
 
 /* The last opening before @close with no other close between; false if there is none. */

@@ -187,6 +187,22 @@ static void test_keys_keep_fingerprints(void **state)
     }
 }
 
+/* Two dashes are found wherever they stand: they make a comment doubtful that a string holds. */
+static void test_two_dashes(void **state)
+{
+    (void)state;
+    for (int before = 0; before < 20; before++) {
+        for (int after = 0; after < 20; after++) {
+            char one[96], other[96];
+            (void)snprintf(one, sizeof(one), "SELECT '/*%.*s' --%.*s*/", before,
+                           "-a-b-c-d-e-f-g-h-i-j", after, "-k-l-m-n-o-p-q-r-s-t");
+            (void)snprintf(other, sizeof(other), "SELECT '/*%.*s', b --%.*s*/", before,
+                           "-a-b-c-d-e-f-g-h-i-j", after, "-k-l-m-n-o-p-q-r-s-t");
+            assert_false(keys_are_equal(one, other));
+        }
+    }
+}
+
 static void test_name_id(void **state)
 {
     (void)state;
@@ -202,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_unequal_keys),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_keys_keep_fingerprints),
+        cmocka_unit_test(test_two_dashes),
         cmocka_unit_test(test_name_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
