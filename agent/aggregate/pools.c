@@ -93,7 +93,7 @@ static uint64_t hold_mark(const struct process *process, uint64_t hold_id)
     uint64_t owner;
 
     memcpy(&owner, process->client_id, sizeof(owner));
-    return id_mix(owner, hold_id) | 1;
+    return id_mix(id_mix(0, owner), hold_id) | 1;
 }
 
 static bool use_ended(struct aggregate *aggregate, struct pool *pool,
@@ -178,6 +178,33 @@ static struct share *share_of(struct aggregate *aggregate, const struct process 
     return share;
 }
 
+static void raise_by(uint64_t *closed_ns, uint64_t shown_ns, uint64_t counted_ns)
+{
+    if (shown_ns > counted_ns)
+        *closed_ns += shown_ns - counted_ns;
+}
+
+/* What was shown of holds and connections that a process left open has ended with it. Else the
+ * living ones' time would not show until it had made up for it. */
+static void pool_close_shown(struct aggregate *aggregate, struct pool *pool)
+{
+    uint64_t use_ns = pool->closed_use_ns, life_ns = pool->closed_life_ns;
+    uint64_t wait_ns = pool->closed_wait_ns;
+
+    for (const struct share *share = aggregate->shares; share; share = share->next) {
+        if (share->pool != pool)
+            continue;
+        use_ns += share->open_use_ns;
+        life_ns += share->open_life_ns;
+        wait_ns += share->open_wait_ns;
+    }
+    raise_by(&pool->closed_use_ns, pool->used_time_ns, use_ns);
+    raise_by(&pool->closed_wait_ns, pool->wait_time_ns, wait_ns);
+    use_ns = pool->used_time_ns > use_ns ? pool->used_time_ns : use_ns;
+    raise_by(&pool->closed_life_ns, pool->idle_time_ns + use_ns, life_ns);
+    pool->is_dirty = true;
+}
+
 void aggregate_process_ended(struct aggregate *aggregate, const struct process *process)
 {
     for (struct share **link = &aggregate->shares; *link;) {
@@ -187,6 +214,7 @@ void aggregate_process_ended(struct aggregate *aggregate, const struct process *
             continue;
         }
         *link = share->next;
+        pool_close_shown(aggregate, share->pool);
         free(share);
     }
 }

@@ -212,6 +212,52 @@ static void pools_without_waiters_show_none(void **state)
     assert_int_equal(state_of(snapshot, "used"), 1);
 }
 
+/* What a killed process held open was shown; the others' time is shown on top of it at once. */
+static void time_of_the_dead_stays(void **state)
+{
+    struct board board = {.pool = {.flags = POOL_HAS_WAITERS},
+                          .connections = {{.hold_id = 7,
+                                           .acquired_ns = world.now_ns - 100 * SECOND,
+                                           .opened_ns = world.now_ns - 300 * SECOND}},
+                          .connection_count = 1,
+                          .waiters = {{.since_ns = world.now_ns - 50 * SECOND}},
+                          .waiter_count = 1};
+    (void)state;
+
+    look_at(one, &board);
+    snapshot_unref(world_commit(&world));
+    aggregate_process_ended(world.aggregate, one);
+    released(two, 1, 5 * SECOND);
+    closed(two, 8 * SECOND);
+    acquired(two, SECOND, FAILURE_NONE);
+    const struct snapshot *CLEANUP(snapshot_unrefp) snapshot = world_commit(&world);
+    assert_true(near(seconds_of(snapshot, "used"), 105));
+    assert_true(near(seconds_of(snapshot, "idle"), 203));
+    assert_true(near(
+        point_in(metric(snapshot, METRIC_POOL_WAIT_REQUESTS_TIME), KEY_POOL, "main")->value.number,
+        51));
+}
+
+/* What it held was shown, then its end was read, then it ended: nothing counts twice. */
+static void holds_that_ended_count_once(void **state)
+{
+    struct board board = {.connections = {{.hold_id = 7,
+                                           .acquired_ns = world.now_ns - 100 * SECOND,
+                                           .opened_ns = world.now_ns - 300 * SECOND}},
+                          .connection_count = 1};
+    (void)state;
+
+    look_at(one, &board);
+    look_at(two, &board);
+    snapshot_unref(world_commit(&world));
+    released(one, 7, 110 * SECOND);
+    closed(one, 310 * SECOND);
+    aggregate_process_ended(world.aggregate, one);
+    const struct snapshot *CLEANUP(snapshot_unrefp) snapshot = world_commit(&world);
+    assert_true(near(seconds_of(snapshot, "used"), 210));
+    assert_true(near(seconds_of(snapshot, "idle"), 400));
+}
+
 /* Its release was read, but its slot on the board is cleared a moment later. */
 static void a_hold_counts_once(void **state)
 {
@@ -482,6 +528,8 @@ int main(void)
         TEST(gauges_sum_the_living),
         TEST(counts_stay_when_a_process_ends),
         TEST(pools_without_waiters_show_none),
+        TEST(time_of_the_dead_stays),
+        TEST(holds_that_ended_count_once),
         TEST(a_hold_counts_once),
         TEST(a_single_statement_may_be_its_hold),
         TEST(waiting_counts_while_it_lasts),
