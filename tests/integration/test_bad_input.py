@@ -18,6 +18,7 @@ import frames_client as wire
 import harness
 from harness.agent import Agent
 from harness.exposition import select
+from harness.postgres import Postgres
 from harness.process import Process, await_condition, free_port
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "proto", "wire",
@@ -730,6 +731,43 @@ class Start(unittest.TestCase):
             fresh = GoodClient(agent)
             fresh.prove()
             fresh.close()
+
+
+class Statements(unittest.TestCase):
+    """What a program may send to its server, it may send under the preload."""
+
+    def test_ten_megabytes_and_invalid_utf8(self):
+        library = harness.preload_library()
+        huge = b"SELECT length('" + b"x" * (10 << 20) + b"');\n"
+        long_list = b"SELECT 1 IN (" + b", ".join(b"%d" % i for i in range(1_200_000)) + b");\n"
+        script = huge + b"SELECT 'after';\n" + b"SELECT '\xff\xfe' AS broken;\n" + long_list + \
+            b"SELECT 'end';\n"
+        with Postgres() as server, Agent() as agent:
+            def psql(env):
+                return subprocess.run(
+                    [f"{server.bin}/psql", "-X", "-q", "-A", "-t", "-f", "-"], input=script,
+                    check=False, capture_output=True, env=env, timeout=120)
+            plain = psql(server.env())
+            observed = psql({**server.env(), **agent.client_env("huge"), "LD_PRELOAD": library})
+            self.assertIn(b"10485760", plain.stdout)
+            self.assertEqual((observed.returncode, observed.stdout, observed.stderr),
+                             (plain.returncode, plain.stdout, plain.stderr))
+
+            def rows():
+                found = agent.api("statements")
+                return found if sum(row["calls"] for row in found) == 5 else None
+            found = await_condition(rows, 15, "five calls")
+            # 64 KiB of each are read; the literal that is cut open there is one all the same.
+            texts = {row["text"] for row in found}
+            self.assertEqual(len([text for text in texts
+                                  if text.startswith("SELECT length($1")]), 1, texts)
+            self.assertEqual(sum(row["errors"] for row in found), 1, found)
+            self.assertLessEqual(max(len(text) for text in texts), 16384)
+            ledger = agent.api("ledger")["total"]
+            self.assertEqual(ledger["imbalance"], 0, ledger)
+            good = GoodClient(agent)
+            self.addCleanup(good.close)
+            good.prove()
 
 
 class Frames(unittest.TestCase):
