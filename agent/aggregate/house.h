@@ -77,7 +77,7 @@ struct sets {
     struct id_map map;
     struct set *admitted, *candidates;
     uint32_t admitted_count, candidate_count;
-    uint64_t minute_done;
+    uint64_t competed_ns; /* when places were last given anew */
 };
 
 struct statement {

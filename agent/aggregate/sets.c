@@ -52,6 +52,7 @@ uint64_t outcome_of(uint8_t failure, const char sqlstate[5])
 
 int sets_init(struct aggregate *aggregate)
 {
+    aggregate->sets.competed_ns = aggregate->now_ns;
     return id_map_init(&aggregate->sets.map, aggregate->opts.sets_max + CANDIDATES_MAX);
 }
 
@@ -385,10 +386,15 @@ static void forget_candidates(struct aggregate *aggregate, uint64_t minute)
 void sets_tick(struct aggregate *aggregate)
 {
     uint64_t minute = aggregate->now_ns / NS_PER_MINUTE;
+    struct sets *sets = &aggregate->sets;
 
-    if (minute == aggregate->sets.minute_done)
+    /* Whole minutes from the beginning on, so that nobody is displaced before he was there for one.
+     * A wall clock that was set back begins anew. */
+    if (aggregate->now_ns < sets->competed_ns)
+        sets->competed_ns = aggregate->now_ns;
+    if (aggregate->now_ns - sets->competed_ns < NS_PER_MINUTE)
         return;
-    aggregate->sets.minute_done = minute;
+    sets->competed_ns = aggregate->now_ns;
     for (struct service *service = aggregate->services; service; service = service->next)
         compete(aggregate, service, minute);
     forget_candidates(aggregate, minute);
