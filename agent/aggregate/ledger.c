@@ -46,6 +46,7 @@ struct entry {
     uint32_t pid;
     struct account account;
     bool is_alive, is_awaited, tail_unknown;
+    enum process_observed observed;
 };
 
 struct ledger {
@@ -325,6 +326,18 @@ void ledger_update(struct ledger *ledger, const struct process *process,
         account_update(&entry->account, counts);
 }
 
+bool ledger_observed(struct ledger *ledger, const struct process *process,
+                     enum process_observed observed)
+{
+    struct entry *entry = entry_find(ledger, process->client_id);
+
+    if (!entry || entry->observed == observed)
+        return false;
+    entry->observed = observed;
+    entry->account.is_dirty = true;
+    return true;
+}
+
 void ledger_lost(struct ledger *ledger, const struct process *process)
 {
     struct entry *entry = entry_find(ledger, process->client_id);
@@ -394,6 +407,7 @@ static void entry_write(const struct entry *entry, struct rows *rows)
     row_write_u32(&value, entry->pid);
     row_write_u8(&value, entry->is_alive || entry->is_awaited);
     row_write_u8(&value, entry->tail_unknown);
+    row_write_u8(&value, (uint8_t)entry->observed);
     account_write(&entry->account, &value);
     if (value.failed)
         rows->bytes.failed = true;
@@ -423,6 +437,7 @@ static int entry_restore(struct ledger *ledger, struct view id, struct row_reade
     const struct attributes *CLEANUP(attributes_unrefp) resource = attributes_read(reader);
     uint32_t pid = row_read_u32(reader);
     bool is_alive = row_read_u8(reader) != 0, tail_unknown = row_read_u8(reader) != 0;
+    uint8_t observed = row_read_u8(reader);
     struct account account = {.exported = 0};
     uint8_t client_id[16];
     struct entry *entry;
@@ -436,6 +451,8 @@ static int entry_restore(struct ledger *ledger, struct view id, struct row_reade
     entry->pid = pid;
     entry->is_alive = entry->is_awaited = is_alive;
     entry->tail_unknown = tail_unknown;
+    entry->observed =
+        observed <= OBSERVED_DISABLED ? (enum process_observed)observed : OBSERVED_NOT_YET;
     entry->account = account;
     return 0;
 }
@@ -579,7 +596,8 @@ void ledger_rows(const struct ledger *ledger, ledger_fn fn, void *userdata)
                                  .service = service_name,
                                  .instance = instance,
                                  .tail_unknown = entry->tail_unknown,
-                                 .is_alive = entry->is_alive};
+                                 .is_alive = entry->is_alive,
+                                 .observed = entry->observed};
         memcpy(row.client_id, entry->client_id, sizeof(row.client_id));
         row_name(entry->resource, service_name, instance, sizeof(instance));
         account_row(&entry->account, &row);

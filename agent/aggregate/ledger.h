@@ -33,6 +33,9 @@ void ledger_client(struct ledger *ledger, const struct process *process);
 /* What it counts now. */
 void ledger_update(struct ledger *ledger, const struct process *process,
                    const struct ledger_counts *counts);
+/* Whether its statements can be seen. True if that is new. */
+bool ledger_observed(struct ledger *ledger, const struct process *process,
+                     enum process_observed observed);
 /* One of the events read could not be counted for want of memory. */
 void ledger_lost(struct ledger *ledger, const struct process *process);
 /* It ended, and all that it left was read. */

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/wire/segment.h"
+
 enum drop_cause {
 #define DROP(value, token) value,
 #include "agent/model/drop.def"
@@ -34,4 +36,8 @@ struct ledger_row {
     int64_t imbalance;
     bool tail_unknown; /* both sides died: the end of its records cannot be known */
     bool is_alive;
+    enum process_observed observed; /* whether its statements can be seen, or why not */
 };
+
+/* "yes", "not_yet", "static_libpq", "bypassed_libpq", "disabled" */
+const char *observed_token(enum process_observed observed);

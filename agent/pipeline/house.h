@@ -75,6 +75,8 @@ struct pipeline {
 extern const struct ingest_ops pipeline_ingest_ops;
 /* Brings the ledger's rows of living clients up to now. */
 void pipeline_count_clients(struct pipeline *pipeline);
+/* Keeps, and says once, whether a client's statements can be seen. */
+void pipeline_note_observed(struct pipeline *pipeline, const struct live_board *board);
 
 /* save.c: checkpoints */
 /* Begins one, or asks for one after that under way. */

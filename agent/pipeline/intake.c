@@ -64,14 +64,27 @@ static void on_observation(void *userdata, const struct observation *observation
         outlet_add_span(pipeline->outlet, span);
 }
 
+void pipeline_note_observed(struct pipeline *pipeline, const struct live_board *board)
+{
+    const struct process *process = board->process;
+    const struct attribute *name = attributes_find(process->resource, VIEW_LITERAL("service.name"));
+    struct view service =
+        name && name->type == ATTRIBUTE_STRING ? name->value.string : (struct view){"", 0};
+
+    if (ledger_observed(pipeline->ledger, process, board->observed) &&
+        board->observed >= OBSERVED_STATIC_LIBPQ)
+        log_line(LOG_LEVEL_WARNING, "service %.*s, process %u: attached, not observed: %s",
+                 (int)service.length, service.bytes, process->pid, observed_token(board->observed));
+}
+
 static void on_ended(void *userdata, const struct process *process, enum client_end end,
                      const struct live_board *board, const struct ingest_counts *counts)
 {
     struct pipeline *pipeline = userdata;
     struct ledger_counts row = ledger_counts_of(counts);
     (void)end;
-    (void)board;
 
+    pipeline_note_observed(pipeline, board);
     aggregate_process_ended(pipeline->aggregate, process);
     ledger_ended(pipeline->ledger, process, &row);
     if (!uv_is_active((const uv_handle_t *)&pipeline->unsaved))

@@ -8,6 +8,7 @@ static void on_board(void *userdata, const struct live_board *board)
     struct pipeline *pipeline = userdata;
 
     aggregate_look(pipeline->aggregate, board, clock_realtime_ns());
+    pipeline_note_observed(pipeline, board);
 }
 
 /* Everything at one moment: positions, series, ledger, and where somebody asked the snapshot. */

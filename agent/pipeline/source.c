@@ -38,11 +38,17 @@ static void source_boards(void *userdata, live_board_fn fn, void *fn_userdata)
     ingest_look(pipeline->ingest, fn, fn_userdata);
 }
 
+static void on_board(void *userdata, const struct live_board *board)
+{
+    pipeline_note_observed(userdata, board);
+}
+
 static void source_ledger(void *userdata, ledger_row_fn fn, void *fn_userdata)
 {
     struct pipeline *pipeline = userdata;
 
     pipeline_count_clients(pipeline);
+    ingest_look(pipeline->ingest, on_board, pipeline);
     ledger_rows(pipeline->ledger, fn, fn_userdata);
 }
 

@@ -290,6 +290,7 @@ static void ledger_process_write(void *userdata, const struct ledger_row *ledger
     set_ledger(writer, row, ledger);
     set(writer, row, "tail_unknown", json_boolean(ledger->tail_unknown));
     set(writer, row, "alive", json_boolean(ledger->is_alive));
+    set_text(writer, row, "observed", view_from(observed_token(ledger->observed)));
     row_write(writer, row);
     total_add(writer, ledger);
 }

@@ -145,6 +145,28 @@ class Programs(unittest.TestCase):
             program("perl", f"{DRIVERS}/perl_client.pl"), minimum=11)
         self.assertEqual(code, 0, out + err)
 
+    def test_a_libpq_that_is_called_by_address_is_said_not_to_be_observed(self):
+        database = self.postgres.create_database("by_address")
+        argv = ["/usr/bin/python3", os.path.join(DRIVERS, "ctypes_client.py")]
+        plain = subprocess.run(argv, capture_output=True, text=True, check=True,
+                               env=self.postgres.env(database))
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env=self.postgres.env(database, LD_PRELOAD=self.preload,
+                                                    WAIT_FOR_INPUT="1",
+                                                    **self.agent.client_env("by_address"))) as ran:
+            self.assertEqual(ran.stdout.readline(), plain.stdout)
+
+            def shown():
+                return [row["observed"] for row in self.agent.api("ledger")["processes"]
+                        if row["service"] == "by_address"]
+            try:
+                await_condition(lambda: shown() == ["bypassed_libpq"], 10, "the reason shown")
+            except AssertionError:
+                self.assertEqual(shown(), ["bypassed_libpq"])
+            ran.communicate("\n")
+            self.assertEqual(ran.returncode, 0)
+        self.assertIn("attached, not observed: bypassed_libpq", self.agent.process.log())
+
 
 if __name__ == "__main__":
     harness.main()
