@@ -234,7 +234,7 @@ static int write_row(struct database *database, const struct row *row)
 
     if (row->value.length > INT_MAX)
         return SQLITE_TOOBIG;
-    r = sqlite3_bind_int(statement, 1, row->table);
+    r = sqlite3_bind_int(statement, 1, (int)row->table);
     if (r == SQLITE_OK)
         r = sqlite3_bind_blob(statement, 2, row->key.bytes, (int)row->key.length, SQLITE_STATIC);
     if (r == SQLITE_OK && row->value.length)
