@@ -93,7 +93,6 @@ static void target_learn(struct aggregate *aggregate, struct target_entry *targe
     if (!target->text)
         return;
     memcpy(target->text, text.bytes, text.length);
-    target->text[text.length] = '\0'; /* the port is read as a number */
     target->text[text.length] = '\0'; /* its last line, the port, is read as a number */
     target->text_length = text.length;
     target->target = target_parse((struct view){target->text, text.length});
