@@ -196,9 +196,9 @@ static void long_windows_are_downscaled(void **state)
     (void)state;
 
     exponential_init(&exponential);
-    for (uint64_t i = 1; i <= 20000; i++) {
+    for (uint64_t i = 1; i <= 5000; i++) {
         assert_true(exponential_record(&exponential, &budget,
-                                       exp2((uniform(&seed) - 0.5) * 0.1 * (double)i), 1));
+                                       exp2((uniform(&seed) - 0.5) * 0.4 * (double)i), 1));
         if (i % 100 == 0)
             assert_int_equal(total(&exponential), i);
         assert_true(exponential.length <= EXPONENTIAL_LENGTH_MAX);
@@ -208,7 +208,7 @@ static void long_windows_are_downscaled(void **state)
     assert_true(exponential_record(&exponential, &budget, DBL_MAX, 1));
     assert_true(exponential_record(&exponential, &budget, DBL_TRUE_MIN, 1));
     assert_true(exponential.scale >= EXPONENTIAL_SCALE_MIN);
-    assert_int_equal(total(&exponential), 20002);
+    assert_int_equal(total(&exponential), 5002);
     exponential_deinit(&exponential, &budget);
 }
 
@@ -225,7 +225,7 @@ static void the_budget_holds(void **state)
         exponential_init(&coarse[i]);
         exponential_init(&fine[i]);
     }
-    for (int i = 0; i < 30000; i++) {
+    for (int i = 0; i < 15000; i++) {
         size_t which = (size_t)rand_r(&seed) % COUNT;
         double value = exp(log(1e-6) + uniform(&seed) * log(1e7));
         uint64_t count = rand_r(&seed) % 50 == 0 ? 300 : 1, bytes = 0;
@@ -522,7 +522,7 @@ static void corrupted_bytes_do_no_harm(void **state)
         assert_int_equal(back.length, 0);
         assert_int_equal(budget.bytes, 0);
     }
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 3000; i++) {
         char *CLEANUP(freep) copy = malloc(value.length);
         struct row_reader reader = {.bytes = {copy, value.length}};
         memcpy(copy, value.bytes, value.length);
@@ -544,7 +544,7 @@ static void corrupted_bytes_do_no_harm(void **state)
         (void)exponential_quantile(&back, total(&back), 0.99);
         exponential_deinit(&back, &budget);
     }
-    assert_true(refused > 1000);
+    assert_true(refused > 150);
 }
 
 int main(void)
