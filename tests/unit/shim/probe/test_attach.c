@@ -151,7 +151,10 @@ static void test_thread_blocks_all_signals(void **state)
             threads++;
     }
     assert_int_equal(closedir(folder), 0);
-    assert_int_equal(threads, 1); /* a sanitizer's own thread blocks not all of these, or is none */
+#if defined(__SANITIZE_THREAD__)
+    threads--; /* the sanitizer's own */
+#endif
+    assert_int_equal(threads, 1);
 }
 
 static void test_agent_returns_and_gets_the_same_segment(void **state)

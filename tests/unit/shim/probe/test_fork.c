@@ -29,6 +29,15 @@ static struct weir_probe_connection *connect_one(void)
     return opened;
 }
 
+#if defined(__SANITIZE_THREAD__)
+/* The child's probe makes a thread of its own, which the thread sanitizer forbids unless told. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+#endif
+
 static void run(struct weir_probe_connection *on, const char *text)
 {
     struct weir_probe_statement statement;
