@@ -85,6 +85,7 @@ static void on_ended(void *userdata, const struct process *process, enum client_
     (void)end;
 
     pipeline_note_observed(pipeline, board);
+    aggregate_look(pipeline->aggregate, board, clock_realtime_ns()); /* up to its last moment */
     aggregate_process_ended(pipeline->aggregate, process);
     ledger_ended(pipeline->ledger, process, &row);
     if (!uv_is_active((const uv_handle_t *)&pipeline->unsaved))
