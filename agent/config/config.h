@@ -73,8 +73,9 @@ struct config {
 
 typedef const char *(*config_getenv_fn)(const char *name);
 
-/* Reads flags, environment (NULL: the process's own) and file. Returns 0, -ENOMEM, or CONFIG_E_WRONG with the reason (key,
- * line or flag, allowed values) in @error; the program then exits 2. */
+/* Reads flags, environment (NULL: the process's own) and file. Returns 0, -ENOMEM, or
+ * CONFIG_E_WRONG with the reason (key, line or flag, allowed values) in @error; the program then
+ * exits 2. */
 enum { CONFIG_E_WRONG = 1 };
 int config_load(int argc, char *const argv[], config_getenv_fn getenv_fn, struct config **ret,
                 char *error, size_t error_size) __attribute__((warn_unused_result));

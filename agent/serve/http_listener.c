@@ -214,7 +214,7 @@ void http_listener_wake(struct http_listener *listener)
 
 uint16_t http_listener_port(const struct http_listener *listener)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(bound);
 
     if (listener->fd < 0 || getsockname(listener->fd, (struct sockaddr *)&bound, &length) < 0)

@@ -140,6 +140,8 @@ static struct decision decide(const struct trace *trace, const struct observatio
     const struct event_context *context = observation->context;
     struct decision decision = {.is_failed = is_failure(observation->statement)};
 
+    const uint8_t parent_flags = context ? context->trace_flags : 0;
+
     decision.has_trace = context && !is_zero(context->trace_id, sizeof(context->trace_id));
     if (decision.has_trace)
         memcpy(decision.trace_id, context->trace_id, sizeof(decision.trace_id));
@@ -149,7 +151,7 @@ static struct decision decide(const struct trace *trace, const struct observatio
         decision.is_sampled = true;
     else if (policy->mode == TRACE_PARENT)
         decision.is_sampled = decision.has_trace
-                                  ? (context->trace_flags & W3C_SAMPLED) != 0
+                                  ? (parent_flags & W3C_SAMPLED) != 0
                                   : trace_policy_takes_root(policy, decision.trace_id);
     return decision;
 }

@@ -95,6 +95,8 @@ static void name_free(struct prepared *prepared, struct prepared_name **place)
 {
     struct prepared_name *entry = *place;
 
+    if (!entry)
+        return;
     *place = entry->chain;
     use_unlink(prepared, entry);
     prepared_text_unref(entry->text);

@@ -10,15 +10,12 @@
 
 #include <lttng/tracepoint.h>
 
-LTTNG_UST_TRACEPOINT_EVENT(weir_bench, statement,
-                           LTTNG_UST_TP_ARGS(uint64_t, fingerprint, uint64_t, duration_ns,
-                                             uint64_t, rows),
-                           LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(uint64_t, fingerprint,
-                                                                       fingerprint)
-                                                   lttng_ust_field_integer(uint64_t, duration_ns,
-                                                                           duration_ns)
-                                                       lttng_ust_field_integer(uint64_t, rows,
-                                                                               rows)))
+LTTNG_UST_TRACEPOINT_EVENT(
+    weir_bench, statement,
+    LTTNG_UST_TP_ARGS(uint64_t, fingerprint, uint64_t, duration_ns, uint64_t, rows),
+    LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(uint64_t, fingerprint, fingerprint)
+                            lttng_ust_field_integer(uint64_t, duration_ns, duration_ns)
+                                lttng_ust_field_integer(uint64_t, rows, rows)))
 
 #endif
 

@@ -170,7 +170,8 @@ static void line_obey(const char *line)
         state.is_holding = false;
         waiters_answer(state.snapshot);
     } else if (strncmp(line, "ill ", 4) == 0) {
-        (void)snprintf(state.illness, sizeof(state.illness), "%.*s", (int)sizeof(state.illness) - 1, line + 4);
+        (void)snprintf(state.illness, sizeof(state.illness), "%.*s", (int)sizeof(state.illness) - 1,
+                       line + 4);
     } else if (strcmp(line, "well") == 0) {
         state.illness[0] = '\0';
     } else if (strcmp(line, "stats") == 0) {

@@ -1,5 +1,5 @@
-/* Reads NUL-terminated statements from standard input; writes a line for each: its fingerprint in hex,
- * a tab, its normalized text. What tests put PostgreSQL's own texts through. */
+/* Reads NUL-terminated statements from standard input; writes a line for each: its fingerprint in
+ * hex, a tab, its normalized text. What tests put PostgreSQL's own texts through. */
 #include <stdio.h>
 #include <stdlib.h>
 

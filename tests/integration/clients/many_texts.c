@@ -58,8 +58,8 @@ int main(int argc, char **argv)
         if (is_tables)
             (void)snprintf(text, sizeof(text), "SELECT id FROM tenant_%lu WHERE id = 1", i);
         else
-            (void)snprintf(text, sizeof(text),
-                           "SELECT 1 /*traceparent='00-%032lx-%016lx-01'*/", i, i);
+            (void)snprintf(text, sizeof(text), "SELECT 1 /*traceparent='00-%032lx-%016lx-01'*/", i,
+                           i);
         execute(connection, text);
         if (i % 100 == 0)
             pace(&begun_ns, i, rate);
