@@ -235,9 +235,9 @@ static int all_check(struct loading *loading)
 {
     const struct config *config = loading->config;
 
-    if (config->socket[0] == '\0')
+    if (!config->socket || config->socket[0] == '\0')
         return wrong(loading, "socket", "a path is needed");
-    if (config->data[0] == '\0')
+    if (!config->data || config->data[0] == '\0')
         return wrong(loading, "data", "a directory or none is needed");
     int r = token_read(loading);
     if (r == 0)
