@@ -285,7 +285,7 @@ static void ledger_process_write(void *userdata, const struct ledger_row *ledger
 
     set_text(writer, row, "service", view_from(ledger->service));
     set_text(writer, row, "instance", view_from(ledger->instance));
-    set_count(writer, row, "pid", ledger->pid);
+    set_known(writer, row, "pid", ledger->pid != 0, ledger->pid);
     set_hex(writer, row, "client", ledger->client_id, sizeof(ledger->client_id));
     set_ledger(writer, row, ledger);
     set(writer, row, "tail_unknown", json_boolean(ledger->tail_unknown));
