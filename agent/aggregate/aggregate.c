@@ -109,6 +109,25 @@ static void service_write(struct service *service, struct rows *rows)
 }
 
 /* Texts of targets: eight bytes of key tell them from statements' texts. */
+/* Texts that are in use stay, however many others come: what the table of names has not heard of
+ * for longest leaves it. */
+static void keep_texts(struct aggregate *aggregate)
+{
+    struct names *names = aggregate->opts.names;
+
+    for (size_t i = 0; i <= aggregate->targets.mask; i++) {
+        for (struct id_entry *entry = aggregate->targets.buckets[i]; entry; entry = entry->next) {
+            const struct target_entry *target = (struct target_entry *)entry;
+            if (target->is_known && !names_find(names, NAME_TARGET, target->id).bytes)
+                (void)names_add(names, NAME_TARGET, target->id, 0,
+                                (struct view){target->text, target->text_length});
+        }
+    }
+    for (const struct set *set = aggregate->sets.admitted; set; set = set->next)
+        (void)names_find(names, NAME_STATEMENT, set->key.fingerprint);
+    statements_keep_texts(aggregate);
+}
+
 static void targets_write(struct aggregate *aggregate, struct rows *rows)
 {
     for (size_t i = 0; i <= aggregate->targets.mask; i++) {
@@ -163,6 +182,7 @@ void aggregate_freeze(struct aggregate *aggregate, uint64_t now_unix_ns, struct 
                       struct snapshot_builder *builder)
 {
     aggregate->now_ns = now_unix_ns;
+    keep_texts(aggregate);
     pools_sum(aggregate);
     rows_move(rows, &aggregate->deletions);
     for (struct service *service = aggregate->services; service; service = service->next) {

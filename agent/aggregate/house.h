@@ -178,6 +178,8 @@ int statements_init(struct aggregate *aggregate);
 void statements_deinit(struct aggregate *aggregate);
 bool statements_observe(struct aggregate *aggregate, struct service *service,
                         const struct record_statement *statement);
+/* Those of statements called since the last freeze. */
+void statements_keep_texts(struct aggregate *aggregate);
 void statements_write(struct aggregate *aggregate, struct rows *rows);
 int statements_restore(struct aggregate *aggregate, const struct row *row);
 void statements_mark_unsaved(struct aggregate *aggregate);

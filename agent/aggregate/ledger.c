@@ -36,6 +36,9 @@ struct ledger_service {
     struct account folded;
     bool has_folded;
     uint64_t start_ns; /* of its counters */
+    /* As shown to the outside, where a counter that goes down would mean a restart: what was given
+     * up for lost may come back. */
+    uint64_t shown_recorded, shown_dropped[DROP_END];
 };
 
 struct entry {
@@ -523,7 +526,14 @@ static void dropped_points(const struct ledger_row *row, struct metric_point *po
     }
 }
 
-static void service_points(const struct ledger *ledger, const struct ledger_service *service,
+static uint64_t never_less(uint64_t *shown, uint64_t value)
+{
+    if (value > *shown)
+        *shown = value;
+    return *shown;
+}
+
+static void service_points(const struct ledger *ledger, struct ledger_service *service,
                            const struct attributes *none, struct snapshot_builder *builder)
 {
     struct metric_point point = {.attributes = none, .start_unix_ns = service->start_ns};
@@ -532,6 +542,9 @@ static void service_points(const struct ledger *ledger, const struct ledger_serv
 
     service_sum(ledger, service, &sum);
     account_row(&sum, &row);
+    row.recorded = never_less(&service->shown_recorded, row.recorded);
+    for (size_t i = 0; i < DROP_END; i++)
+        row.dropped[i] = never_less(&service->shown_dropped[i], row.dropped[i]);
     snapshot_builder_resource(builder, service->resource, false);
     point.value.integer = (int64_t)row.recorded;
     snapshot_builder_point(builder, METRIC_LEDGER_RECORDED, &point);

@@ -42,10 +42,13 @@ bool outcome_is_error(uint8_t failure, const char sqlstate[5])
 
 uint64_t outcome_of(uint8_t failure, const char sqlstate[5])
 {
-    uint64_t outcome = (uint64_t)failure << 40;
+    uint64_t outcome;
 
     if (failure == FAILURE_NONE && !(sqlstate[0] == '0' && sqlstate[1] == '1'))
         return 0; /* success is one outcome; a warning is another */
+    if (sqlstate[0])
+        failure = FAILURE_SQLSTATE; /* the server's word is what is shown */
+    outcome = (uint64_t)failure << 40;
     memcpy(&outcome, sqlstate, 5);
     return outcome;
 }
@@ -203,8 +206,13 @@ static bool has_place(const struct aggregate *aggregate, const struct service *s
 /* From now on @set counts for itself, from zero. */
 static bool admit(struct aggregate *aggregate, struct set *set)
 {
-    const struct attributes *attributes = set_attributes(aggregate, &set->key);
+    const struct target_entry *target = target_of(aggregate, set->key.service, set->key.target);
+    const struct attributes *attributes;
 
+    /* Without its target two sets would look alike; it has to wait until its name is known. */
+    if (set->key.target && (!target || !target->is_known))
+        return false;
+    attributes = set_attributes(aggregate, &set->key);
     if (!attributes)
         return false;
     unlist(&aggregate->sets, set);
@@ -261,6 +269,8 @@ bool sets_observe(struct aggregate *aggregate, struct service *service,
 
     if (!set)
         set = set_new(aggregate, &key, hash);
+    else if (!set->is_admitted && has_place(aggregate, service))
+        (void)admit(aggregate, set); /* it had to wait for memory or for its target's name */
     if (set) {
         minutes_add(&set->minutes, minute, statement->duration_ns);
         set->used_minute = minute;

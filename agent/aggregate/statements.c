@@ -189,6 +189,15 @@ static void statement_write(struct aggregate *aggregate, struct statement *state
     }
 }
 
+void statements_keep_texts(struct aggregate *aggregate)
+{
+    for (const struct statement *statement = aggregate->statements.oldest; statement;
+         statement = statement->newer) {
+        if (statement->is_dirty)
+            (void)names_find(aggregate->opts.names, NAME_STATEMENT, statement->fingerprint);
+    }
+}
+
 void statements_write(struct aggregate *aggregate, struct rows *rows)
 {
     struct statements *table = &aggregate->statements;

@@ -414,7 +414,8 @@ static void outcomes_are_series_of_their_own(void **state)
         assert_true(has(attributes, "db.response.status_code", outcomes[i].status_code));
         assert_true(has(attributes, "error.type", outcomes[i].error_type));
     }
-    assert_int_equal(durations(snapshot, shop)->point_count, 2 * COUNT);
+    /* Two ways to say 57014 look the same, and so are one. */
+    assert_int_equal(durations(snapshot, shop)->point_count, 2 * COUNT - 1);
     world_deinit(&wide);
 }
 
