@@ -6,6 +6,7 @@ enum {
     INTERVAL_IDLE_MS = 100,
     INTERVAL_BUSY_MS = 2,
     EVENTS_PER_PASS = 20000, /* some ten milliseconds of the loop */
+    EVENTS_AT_ONCE = 400000, /* … some two hundred, where somebody waits for what is there */
 };
 
 /* A lane that fills by more than this between two looks is looked at twice as often, by less than
@@ -51,7 +52,7 @@ static struct drain_pass pass_over_clients(struct ingest *ingest, uint64_t event
 uint64_t pass_drain_all(struct ingest *ingest)
 {
     pass_set_wall(ingest, clock_monotonic_ns());
-    return pass_over_clients(ingest, UINT64_MAX).events;
+    return pass_over_clients(ingest, EVENTS_AT_ONCE).events;
 }
 
 static void pass_say_unsaid(struct ingest *ingest, uint64_t now_ns)

@@ -153,8 +153,17 @@ static void on_grace_over(uv_timer_t *timer)
 {
     struct pipeline *pipeline = timer->data;
 
-    log_line(LOG_LEVEL_WARNING, "stopped after the grace period of %u ms with work left to do",
-             pipeline->config->grace_ms);
+    if (pipeline->failed_commits) {
+        pipeline->exit_code = EXIT_FAILURE;
+        log_line(
+            LOG_LEVEL_ERROR,
+            "stopped: what was read since the last checkpoint could not be saved within %u ms; "
+            "services that live on hand it to the next agent",
+            pipeline->config->grace_ms);
+    } else {
+        log_line(LOG_LEVEL_WARNING, "stopped after the grace period of %u ms with work left to do",
+                 pipeline->config->grace_ms);
+    }
     pipeline_close(pipeline);
 }
 

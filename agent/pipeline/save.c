@@ -3,6 +3,8 @@
 
 #include "agent/pipeline/house.h"
 
+enum { STOPPING_RETRY_MS = 200 };
+
 static void on_board(void *userdata, const struct live_board *board)
 {
     struct pipeline *pipeline = userdata;
@@ -118,7 +120,10 @@ static void pipeline_commit_failed(struct pipeline *pipeline, const char *error,
                  "written again, then catch up",
                  pipeline->config->data, error);
     pipeline->frozen = snapshot_unref(pipeline->frozen);
-    (void)uv_timer_start(&pipeline->unsaved, pipeline_on_unsaved, UNSAVED_MS, 0);
+    if (pipeline->is_stopping) /* all of it again, while the grace period lasts */
+        pipeline->wants_export = pipeline->wants_snapshot = !pipeline->is_flushed;
+    (void)uv_timer_start(&pipeline->unsaved, pipeline_on_unsaved,
+                         pipeline->is_stopping ? STOPPING_RETRY_MS : UNSAVED_MS, 0);
 }
 
 void pipeline_on_commit_done(void *userdata, int result, const char *error, const struct rows *rows,
@@ -133,9 +138,9 @@ void pipeline_on_commit_done(void *userdata, int result, const char *error, cons
     else
         pipeline_commit_failed(pipeline, error, rows);
     waiters_answer(pipeline);
-    if (pipeline->wants_commit || pipeline->wants_snapshot)
+    if (result == 0 && (pipeline->wants_commit || pipeline->wants_snapshot))
         pipeline_commit(pipeline);
-    else if (pipeline->is_stopping)
+    else if (result == 0 && pipeline->is_stopping)
         pipeline_stop_when_saved(pipeline);
 }
 

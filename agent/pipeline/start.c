@@ -1,9 +1,12 @@
 /* How the agent begins, and runs. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "agent/pipeline/house.h"
 #include "agent/pipeline/pipeline.h"
@@ -12,7 +15,9 @@
 enum {
     EXIT_WRONG = 2,
     LOCK_WAIT_MS = 3000,
-    LEDGER_ENDED_MAX = 1024, /* rows of clients that ended, beside the living ones */
+    STORED_MORE = 1024,       /* positions of clients that are away, beside the living ones */
+    DESCRIPTORS_OTHERS = 600, /* greeting clients, files, destinations */
+    LEDGER_ENDED_MAX = 1024,  /* rows of clients that ended, beside the living ones */
 };
 
 /* Says why the agent cannot run. */
@@ -60,16 +65,56 @@ static bool keeps_data(const struct pipeline *pipeline)
     return strcmp(pipeline->config->data, "none") != 0;
 }
 
+/* Each client costs two descriptors, and the soft limit is often made for select(). */
+static void raise_descriptor_limit(const struct config *config)
+{
+    struct rlimit limit;
+    rlim_t wanted = 2 * (rlim_t)config->limits.clients +
+                    2 * (rlim_t)config->limits.http_connections + DESCRIPTORS_OTHERS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        log_line(LOG_LEVEL_WARNING,
+                 "%llu descriptors may be open at once, %llu are needed for limits.clients: %u",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted,
+                 config->limits.clients);
+}
+
+/* The socket's directory, where only its last part is missing. */
+static void make_directory_of(const char *path)
+{
+    char directory[PATH_MAX];
+    char *slash;
+
+    if ((size_t)snprintf(directory, sizeof(directory), "%s", path) >= sizeof(directory))
+        return;
+    slash = strrchr(directory, '/');
+    if (!slash || slash == directory)
+        return;
+    *slash = '\0';
+    (void)mkdir(directory, 0755); /* if it fails, the lock says why */
+}
+
 static int pipeline_lock(struct pipeline *pipeline)
 {
     const struct config *config = pipeline->config;
-    int r = ingest_lock(config->socket, LOCK_WAIT_MS, &pipeline->socket_lock);
+    int r;
+
+    make_directory_of(config->socket);
+    r = ingest_lock(config->socket, LOCK_WAIT_MS, &pipeline->socket_lock);
 
     if (r == INGEST_E_TAKEN)
         return fail(EXIT_FAILURE, "another agent serves %s; stop it or give --socket another path",
                     config->socket);
     if (r < 0)
-        return fail(EXIT_FAILURE, "cannot lock %s.lock: %s", config->socket, strerror(-r));
+        return fail(EXIT_FAILURE,
+                    "cannot use the socket %s: its lock %s.lock: %s; give --socket a path in a "
+                    "directory that can be written",
+                    config->socket, config->socket, strerror(-r));
     if (!keeps_data(pipeline))
         return 0;
     r = directory_lock(config->data, LOCK_WAIT_MS, &pipeline->data_lock);
@@ -154,6 +199,7 @@ static int pipeline_make_stages(struct pipeline *pipeline)
                            .socket_path = config->socket,
                            .clients_max = config->limits.clients,
                            .mapped_bytes_max = config->limits.mapped_bytes,
+                           .stored_max = config->limits.clients + STORED_MORE,
                            .defaults = {view_from(config->default_service_name),
                                         pipeline->environment.attributes,
                                         view_from(pipeline->environment.seed)},
@@ -228,6 +274,7 @@ static int pipeline_start(struct pipeline *pipeline)
     if (r < 0)
         return fail(r == -EINVAL ? EXIT_WRONG : EXIT_FAILURE,
                     "resource_attributes: expecting key=value,... percent-encoded");
+    raise_descriptor_limit(pipeline->config);
     r = pipeline_watch(pipeline);
     if (r == 0)
         r = pipeline_open_outlet(pipeline);
@@ -307,6 +354,8 @@ int pipeline_run(struct config *config, int argc, char *const argv[])
         pipeline_close(pipeline);
     (void)uv_run(&pipeline->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     (void)uv_loop_close(&pipeline->loop);
+    if (exit_code == 0)
+        exit_code = pipeline->exit_code;
     pipeline_deinit(pipeline);
     return exit_code;
 }

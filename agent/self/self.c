@@ -46,11 +46,14 @@ int self_new(uint64_t now_unix_ns, const struct attributes *environment, struct 
     r = make_instance_id(instance);
     if (r < 0)
         return r;
-    for (size_t i = 0; environment && i < environment->count && i < ATTRIBUTES_MAX - 3; i++)
+    for (size_t i = 0; environment && i < environment->count && i < ATTRIBUTES_MAX - 6; i++)
         items[count++] = environment->items[i];
     items[count++] = attribute_string("service.name", VIEW_LITERAL("weir-agent"));
     items[count++] = attribute_string("service.version", VIEW_LITERAL(WEIR_VERSION));
     items[count++] = attribute_string("service.instance.id", view_from(instance));
+    items[count++] = attribute_string("telemetry.sdk.name", VIEW_LITERAL("weir"));
+    items[count++] = attribute_string("telemetry.sdk.language", VIEW_LITERAL("c"));
+    items[count++] = attribute_string("telemetry.sdk.version", VIEW_LITERAL(WEIR_VERSION));
     self->resource = attributes_new(items, count);
     self->none = attributes_new(NULL, 0);
     if (!self->resource || !self->none)
