@@ -5,7 +5,7 @@
 
 #include "shim/probe/verb.h"
 
-enum { BUCKETS = 256 }; /* a power of two */
+enum { BUCKETS = 1024 }; /* a power of two */
 
 struct prepared_name {
     struct prepared_name *chain;

@@ -11,8 +11,8 @@
 #include "shim/probe/normalize.h"
 
 enum {
-    PREPARED_NAME_MAX = 64,    /* PostgreSQL keeps 63 bytes of a name */
-    PREPARED_NAMES_MAX = 1024, /* of a connection */
+    PREPARED_NAME_MAX = 64,     /* PostgreSQL keeps 63 bytes of a name */
+    PREPARED_NAMES_MAX = 16384, /* of a connection */
 };
 
 /* Shared by the table and by the requests under way. */

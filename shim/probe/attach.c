@@ -124,6 +124,9 @@ static int attach_once(void)
     fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
+    fd = descriptor_above_standard(fd);
+    if (fd < 0)
+        return -errno;
     connected = descriptor_take(fd);
     if (connected.fd < 0)
         return -EBADF;

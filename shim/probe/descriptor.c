@@ -2,6 +2,7 @@
  * on descriptors do not know that the attach thread has a table of its own. */
 #include "shim/probe/descriptor.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +16,17 @@ static bool descriptor_identify(struct descriptor *descriptor)
     descriptor->device = status.st_dev;
     descriptor->inode = status.st_ino;
     return true;
+}
+
+int descriptor_above_standard(int fd)
+{
+    int moved;
+
+    if (fd > STDERR_FILENO)
+        return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    (void)close(fd); /* nothing was written to it */
+    return moved;
 }
 
 struct descriptor descriptor_take(int fd)

@@ -14,6 +14,10 @@ struct descriptor {
 /* Remembers what @fd is now; takes it over. On failure it is closed and the result is none. */
 struct descriptor descriptor_take(int fd);
 
+/* Moves @fd above 0, 1 and 2: a program that was started with one of them closed writes there.
+ * Takes @fd; -1 and errno if no other is to be had. */
+int descriptor_above_standard(int fd);
+
 /* False: it was closed, or another file stands in its place. */
 bool descriptor_is_ours(const struct descriptor *descriptor);
 

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "shim/probe/descriptor.h"
 
 #ifndef MFD_CLOEXEC
 #define MFD_CLOEXEC 0x0001U
@@ -134,6 +135,9 @@ static int segment_memory_create(size_t size, int *ret_fd)
     CLEANUP(closep)
     int fd = (int)syscall(SYS_memfd_create, "weir", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
+    if (fd < 0)
+        return -errno;
+    fd = descriptor_above_standard(fd);
     if (fd < 0)
         return -errno;
     if (ftruncate(fd, (off_t)size) < 0)

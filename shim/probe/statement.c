@@ -188,6 +188,10 @@ void statement_begin_prepared(struct weir_probe_connection *connection,
 
     if (!room)
         return;
+    if (!kept) {
+        statement_begin(connection, room, VIEW_LITERAL("unknown"), flags, caller);
+        return;
+    }
     segment = statement_enter(connection, statement, flags);
     if (!segment)
         return;

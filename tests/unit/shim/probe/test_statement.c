@@ -433,7 +433,9 @@ static void test_prepared_text_and_events(void **state)
     assert_int_equal(seen->statement.fingerprint, prepared->prepare.fingerprint);
     assert_string_equal(fake_agent_name(&agent, NAME_STATEMENT, seen->statement.fingerprint)->text,
                         "SELECT $1 FROM prep");
-    assert_int_equal(fake_agent_record(&agent, RECORD_STATEMENT, 1)->statement.fingerprint, 0);
+    seen = fake_agent_record(&agent, RECORD_STATEMENT, 1);
+    assert_string_equal(fake_agent_name(&agent, NAME_STATEMENT, seen->statement.fingerprint)->text,
+                        "unknown");
     assert_int_equal(fake_agent_record(&agent, RECORD_CANCEL, 0)->event.hold_id,
                      fake_agent_record(&agent, RECORD_STATEMENT, 1)->event.hold_id);
     weir_probe_text_free(text);
