@@ -30,6 +30,7 @@ class Scraper:
         self.seen = {}
         self.scrapes = self.failures = 0
         self.went_down = []
+        self.twice = []
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -43,12 +44,16 @@ class Scraper:
                 continue
             self.scrapes += 1
             types = dict(TYPE.findall(body))
+            here = set()
             for name, labels, value in parse(body):
                 kind = types.get(name) or types.get(MEMBER.sub("", name))
                 # The agent's own counters begin with the agent, which its instance id says.
                 if kind == "gauge" or labels.get("service_name") == "weir-agent":
                     continue
                 key = (name, tuple(sorted(labels.items())))
+                if key in here:
+                    self.twice.append(key)
+                here.add(key)
                 if value < self.seen.get(key, 0):
                     self.went_down.append((key, self.seen[key], value))
                 self.seen[key] = value
@@ -125,6 +130,7 @@ class Restart(unittest.TestCase):
             self.assertGreater(scraper.scrapes, 5)
             self.assertGreater(scraper.failures, 3)
             self.assertEqual(scraper.went_down[:3], [])
+            self.assertEqual(scraper.twice[:3], [])
 
     def test_texts_are_there_after_a_restart_without_data(self):
         with Agent(data=False) as agent:
