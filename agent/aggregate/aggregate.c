@@ -68,6 +68,8 @@ int aggregate_observe(struct aggregate *aggregate, const struct observation *obs
     struct service *service = service_of(aggregate, observation->process->resource);
     bool is_counted = service != NULL;
 
+    if (service)
+        service->used_ns = aggregate->now_ns;
     if (is_counted && observation->head->header.kind == RECORD_STATEMENT)
         is_counted = sets_observe(aggregate, service, observation->statement) &&
                      statements_observe(aggregate, service, observation->statement);

@@ -31,7 +31,8 @@ struct service {
     const struct attributes *resource;
     uint64_t key; /* hash of the resource: names its rows on disk */
     bool is_saved;
-    uint32_t sets; /* with a place */
+    uint64_t used_ns; /* wall time of its last event */
+    uint32_t sets;    /* with a place */
     uint64_t overflow_start_ns;
     struct histogram overflow_duration, overflow_rows;
     uint64_t overflow_calls;
@@ -156,6 +157,9 @@ struct service *service_by_key(struct aggregate *aggregate, uint64_t key);
 struct service *service_add(struct aggregate *aggregate, const struct attributes *resource,
                             uint64_t key);
 void service_free(struct aggregate *aggregate, struct service *service);
+/* Minute work: where all places are taken, services that are long idle and have no living process
+ * give theirs. */
+void services_expire(struct aggregate *aggregate);
 struct target_entry *target_of(struct aggregate *aggregate, struct service *service, uint64_t id);
 struct pool *pool_of_target(struct aggregate *aggregate, struct target_entry *target);
 void attributes_write(const struct attributes *attributes, struct buffer *value);
@@ -166,6 +170,8 @@ int sets_init(struct aggregate *aggregate);
 void sets_deinit(struct aggregate *aggregate);
 bool sets_observe(struct aggregate *aggregate, struct service *service,
                   const struct record_statement *statement);
+/* The service goes: its series end. */
+void sets_retire(struct aggregate *aggregate, const struct service *service);
 void sets_tick(struct aggregate *aggregate);
 void sets_write(struct aggregate *aggregate, struct rows *rows);
 void sets_points(struct aggregate *aggregate, struct service *service,
@@ -178,6 +184,8 @@ int statements_init(struct aggregate *aggregate);
 void statements_deinit(struct aggregate *aggregate);
 bool statements_observe(struct aggregate *aggregate, struct service *service,
                         const struct record_statement *statement);
+/* The service goes: its rows join `other`. */
+void statements_retire(struct aggregate *aggregate, const struct service *service);
 /* Those of statements called since the last freeze. */
 void statements_keep_texts(struct aggregate *aggregate);
 void statements_write(struct aggregate *aggregate, struct rows *rows);

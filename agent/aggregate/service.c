@@ -31,6 +31,7 @@ struct service *service_add(struct aggregate *aggregate, const struct attributes
     service->resource = attributes_ref(resource);
     service->key = key;
     service->overflow_start_ns = aggregate->now_ns;
+    service->used_ns = aggregate->now_ns;
     histogram_init(&service->overflow_duration, BOUNDS_SECONDS);
     histogram_init(&service->overflow_rows, BOUNDS_ROWS);
     while (*last)
@@ -67,6 +68,14 @@ static struct service *overflow_service(struct aggregate *aggregate)
     return aggregate->overflow_service;
 }
 
+/* The one that newcomers share takes no place. */
+static bool is_full(const struct aggregate *aggregate)
+{
+    uint32_t shared = aggregate->overflow_service ? 1 : 0;
+
+    return aggregate->service_count - shared >= aggregate->opts.services_max;
+}
+
 struct service *service_of(struct aggregate *aggregate, const struct attributes *resource)
 {
     struct service *service = aggregate->recent_service;
@@ -74,7 +83,7 @@ struct service *service_of(struct aggregate *aggregate, const struct attributes 
     if (service && service->resource == resource)
         return service;
     service = service_find(aggregate, resource);
-    if (!service && aggregate->service_count >= aggregate->opts.services_max)
+    if (!service && is_full(aggregate))
         return overflow_service(aggregate);
     if (!service)
         service = service_add(aggregate, resource, resource->hash);
@@ -164,4 +173,86 @@ const struct attributes *attributes_read(struct row_reader *reader)
             items[i].value.integer = (int64_t)row_read_u64(reader);
     }
     return reader->failed ? NULL : attributes_new(items, count);
+}
+
+/* ---- expiry ---------------------------------------------------------------------------------- */
+
+static bool is_elsewhere(const struct aggregate *aggregate, const struct target_entry *gone)
+{
+    for (size_t i = 0; i <= aggregate->targets.mask; i++) {
+        for (struct id_entry *entry = aggregate->targets.buckets[i]; entry; entry = entry->next) {
+            const struct target_entry *target = (struct target_entry *)entry;
+            if (target != gone && target->id == gone->id)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void targets_retire(struct aggregate *aggregate, const struct service *service)
+{
+    for (size_t i = 0; i <= aggregate->targets.mask; i++) {
+        struct id_entry *entry = aggregate->targets.buckets[i];
+        while (entry) {
+            struct target_entry *target = (struct target_entry *)entry;
+            entry = entry->next;
+            if (target->service != service)
+                continue;
+            if (target->is_saved && !is_elsewhere(aggregate, target))
+                rows_put(&aggregate->deletions, ROWS_NAMES,
+                         (struct view){(char *)&target->id, sizeof(target->id)},
+                         (struct view){NULL, 0});
+            id_map_remove(&aggregate->targets, &target->entry);
+            free(target->text);
+            free(target);
+        }
+    }
+}
+
+static void service_retire(struct aggregate *aggregate, struct service *service)
+{
+    struct service **link = &aggregate->services;
+
+    sets_retire(aggregate, service);
+    statements_retire(aggregate, service);
+    targets_retire(aggregate, service);
+    for (const struct pool *pool = service->pools; pool; pool = pool->next) {
+        uint64_t key[2] = {service->key, pool->key};
+        rows_put(&aggregate->deletions, ROWS_POOLS, (struct view){(char *)key, sizeof(key)},
+                 (struct view){NULL, 0});
+        aggregate->pool_count--;
+    }
+    rows_put(&aggregate->deletions, ROWS_RESOURCES,
+             (struct view){(char *)&service->key, sizeof(service->key)}, (struct view){NULL, 0});
+    while (*link != service)
+        link = &(*link)->next;
+    *link = service->next;
+    aggregate->service_count--;
+    if (aggregate->recent_service == service)
+        aggregate->recent_service = NULL;
+    service_free(aggregate, service);
+}
+
+static bool is_alive(const struct aggregate *aggregate, const struct service *service)
+{
+    for (const struct share *share = aggregate->shares; share; share = share->next) {
+        if (share->pool->service == service)
+            return true;
+    }
+    return false;
+}
+
+void services_expire(struct aggregate *aggregate)
+{
+    struct service *next;
+
+    if (!is_full(aggregate))
+        return;
+    for (struct service *service = aggregate->services; service; service = next) {
+        next = service->next;
+        if (service != aggregate->overflow_service &&
+            aggregate->now_ns > service->used_ns + IDLE_MINUTES * UINT64_C(60000000000) &&
+            !is_alive(aggregate, service))
+            service_retire(aggregate, service);
+    }
 }

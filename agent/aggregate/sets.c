@@ -203,14 +203,24 @@ static bool has_place(const struct aggregate *aggregate, const struct service *s
            service->sets < aggregate->opts.sets_per_service_max;
 }
 
+/* Without its target two sets would look alike: each has to wait until its target's name is known.
+ */
+static bool has_known_target(struct aggregate *aggregate, const struct set *set)
+{
+    const struct target_entry *target;
+
+    if (!set->key.target)
+        return true;
+    target = target_of(aggregate, set->key.service, set->key.target);
+    return target && target->is_known;
+}
+
 /* From now on @set counts for itself, from zero. */
 static bool admit(struct aggregate *aggregate, struct set *set)
 {
-    const struct target_entry *target = target_of(aggregate, set->key.service, set->key.target);
     const struct attributes *attributes;
 
-    /* Without its target two sets would look alike; it has to wait until its name is known. */
-    if (set->key.target && (!target || !target->is_known))
+    if (!has_known_target(aggregate, set))
         return false;
     attributes = set_attributes(aggregate, &set->key);
     if (!attributes)
@@ -317,7 +327,7 @@ static struct set *strongest_candidate(struct aggregate *aggregate, const struct
 
     for (struct set *set = aggregate->sets.candidates; set; set = set->next) {
         uint64_t spent = minutes_sum(&set->minutes, minute);
-        if (set->key.service == service && spent > most) {
+        if (set->key.service == service && spent > most && has_known_target(aggregate, set)) {
             strongest = set;
             most = spent;
         }
@@ -393,6 +403,22 @@ static void forget_candidates(struct aggregate *aggregate, uint64_t minute)
     }
 }
 
+void sets_retire(struct aggregate *aggregate, const struct service *service)
+{
+    struct set *next;
+
+    for (struct set *set = aggregate->sets.admitted; set; set = next) {
+        next = set->next;
+        if (set->key.service == service)
+            displace(aggregate, set);
+    }
+    for (struct set *set = aggregate->sets.candidates; set; set = next) {
+        next = set->next;
+        if (set->key.service == service)
+            set_free(aggregate, set);
+    }
+}
+
 void sets_tick(struct aggregate *aggregate)
 {
     uint64_t minute = aggregate->now_ns / NS_PER_MINUTE;
@@ -405,6 +431,7 @@ void sets_tick(struct aggregate *aggregate)
     if (aggregate->now_ns - sets->competed_ns < NS_PER_MINUTE)
         return;
     sets->competed_ns = aggregate->now_ns;
+    services_expire(aggregate);
     for (struct service *service = aggregate->services; service; service = service->next)
         compete(aggregate, service, minute);
     forget_candidates(aggregate, minute);

@@ -93,9 +93,8 @@ static void statement_free(struct aggregate *aggregate, struct statement *statem
     table->count--;
 }
 
-static bool evict_oldest(struct aggregate *aggregate)
+static bool evict(struct aggregate *aggregate, struct statement *statement)
 {
-    struct statement *statement = aggregate->statements.oldest;
     struct stored_key key = stored_key_of(statement);
     struct view key_view = {(char *)&key, sizeof(key)}, nothing = {NULL, 0};
 
@@ -116,7 +115,7 @@ static struct statement *statement_add(struct aggregate *aggregate, struct servi
     struct statements *table = &aggregate->statements;
     struct statement *statement;
 
-    if (table->count >= aggregate->opts.statements_max && !evict_oldest(aggregate))
+    if (table->count >= aggregate->opts.statements_max && !evict(aggregate, table->oldest))
         return NULL;
     statement = calloc(1, sizeof(*statement));
     if (!statement)
@@ -186,6 +185,17 @@ static void statement_write(struct aggregate *aggregate, struct statement *state
     if (text.bytes) {
         rows_put(rows, ROWS_NAMES, key_view, text);
         statement->is_text_saved = true;
+    }
+}
+
+void statements_retire(struct aggregate *aggregate, const struct service *service)
+{
+    struct statement *next;
+
+    for (struct statement *statement = aggregate->statements.oldest; statement; statement = next) {
+        next = statement->newer;
+        if (statement->service == service && !evict(aggregate, statement))
+            statement_free(aggregate, statement); /* no memory to keep even its counts */
     }
 }
 
