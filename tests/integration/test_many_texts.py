@@ -12,7 +12,7 @@ from harness.collector import Collector
 from harness.process import await_condition
 
 COUNT = 1_000_000 if not os.environ.get("WEIR_SANITIZE") else 50_000
-RATE = 60_000 if not os.environ.get("WEIR_SANITIZE") else 10_000
+RATE = 40_000 if not os.environ.get("WEIR_SANITIZE") else 10_000
 MEMORY_MAX_KB = 24 * 1024
 
 
