@@ -300,13 +300,6 @@ int statements_restore(struct aggregate *aggregate, const struct row *row)
 
 /* ---- the API -------------------------------------------------------------------------------- */
 
-static struct view resource_text(const struct service *service, const char *key)
-{
-    const struct attribute *found = attributes_find(service->resource, view_from(key));
-
-    return found && found->type == ATTRIBUTE_STRING ? found->value.string : (struct view){NULL, 0};
-}
-
 static void show(struct aggregate *aggregate, struct statement *statement, statement_row_fn fn,
                  void *userdata)
 {
@@ -335,8 +328,8 @@ static void show(struct aggregate *aggregate, struct statement *statement, state
             row.namespace = target->target.namespace;
             row.pool = target->target.pool;
         }
-        row.service = resource_text(statement->service, "service.name");
-        row.instance = resource_text(statement->service, "service.instance.id");
+        row.service = attributes_text(statement->service->resource, "service.name");
+        row.instance = attributes_text(statement->service->resource, "service.instance.id");
     }
     /* The middle of a bucket may lie beyond what was ever measured. */
     if (row.p99_seconds > row.max_seconds)

@@ -159,3 +159,10 @@ const struct attribute *attributes_find(const struct attributes *attributes, str
     }
     return NULL;
 }
+
+struct view attributes_text(const struct attributes *attributes, const char *key)
+{
+    const struct attribute *found = attributes ? attributes_find(attributes, view_from(key)) : NULL;
+
+    return found && found->type == ATTRIBUTE_STRING ? found->value.string : (struct view){NULL, 0};
+}

@@ -45,6 +45,8 @@ CLEANUP_DEFINE(const struct attributes *, attributes_unrefp, attributes_unref)
 
 bool attributes_equal(const struct attributes *a, const struct attributes *b);
 const struct attribute *attributes_find(const struct attributes *attributes, struct view key);
+/* The string behind @key; empty if there is none (NULL set: none). Borrowed as long as the set. */
+struct view attributes_text(const struct attributes *attributes, const char *key);
 
 static inline struct attribute attribute_string(const char *key, struct view value)
 {

@@ -40,15 +40,6 @@ static bool has_prefix(struct view key, const char *prefix)
     return key.length >= length && memcmp(key.bytes, prefix, length) == 0;
 }
 
-static struct view text_of(const struct attributes *set, const char *key)
-{
-    const struct attribute *found = attributes_find(set, view_from(key));
-
-    if (found && found->type == ATTRIBUTE_STRING)
-        return found->value.string;
-    return (struct view){NULL, 0};
-}
-
 static int hex_digit(char byte)
 {
     if (byte >= '0' && byte <= '9')
@@ -117,7 +108,7 @@ static bool parse_resource_variable(struct view variable, char *decoded,
 static struct view service_name(const struct attributes *hello, const struct collected *given,
                                 const struct resource_defaults *defaults, char fallback[256])
 {
-    struct view name = text_of(hello, HELLO_KEY_SERVICE);
+    struct view name = attributes_text(hello, HELLO_KEY_SERVICE);
 
     for (size_t i = given->count; !name.length && i > 0; i--) { /* the last one wins here, too */
         const struct attribute *item = &given->items[i - 1];
@@ -127,7 +118,7 @@ static struct view service_name(const struct attributes *hello, const struct col
     if (!name.length)
         name = defaults->service_name;
     if (!name.length)
-        name = text_of(hello, HELLO_KEY_EXECUTABLE);
+        name = attributes_text(hello, HELLO_KEY_EXECUTABLE);
     if (name.length)
         return name;
     (void)snprintf(fallback, 256, "unknown_service");
@@ -167,7 +158,7 @@ const struct attributes *resource_from_hello(const struct attributes *hello,
                                              bool *ret_bad_resource)
 {
     struct collected collected = {.count = 0};
-    struct view variable = text_of(hello, HELLO_KEY_RESOURCE), service;
+    struct view variable = attributes_text(hello, HELLO_KEY_RESOURCE), service;
     char fallback[256], instance[37];
     char *CLEANUP(freep) decoded = malloc(variable.length + 1);
 

@@ -22,15 +22,6 @@ static void read_machine(const char *host, char *ret, size_t size)
     ret[strcspn(ret, "\n")] = '\0';
 }
 
-static struct view text_of(const struct attributes *attributes, const char *key)
-{
-    const struct attribute *found = attributes_find(attributes, view_from(key));
-
-    if (!found || found->type != ATTRIBUTE_STRING)
-        return (struct view){"", 0};
-    return found->value.string;
-}
-
 int environment_read(const char *given, struct environment *ret)
 {
     const struct attributes *CLEANUP(attributes_unrefp) listed =
@@ -49,8 +40,8 @@ int environment_read(const char *given, struct environment *ret)
     ret->attributes = attributes_new(items, count);
     if (!ret->attributes)
         return -ENOMEM;
-    pod = text_of(listed, "k8s.pod.uid");
-    container = text_of(listed, "k8s.container.name");
+    pod = attributes_text(listed, "k8s.pod.uid");
+    container = attributes_text(listed, "k8s.container.name");
     if (pod.length)
         (void)snprintf(ret->seed, sizeof(ret->seed), "%.*s/%.*s", (int)pod.length, pod.bytes,
                        (int)container.length, container.bytes);

@@ -6,18 +6,6 @@
 #include "proto/wire/lane_reader.h"
 #include "proto/wire/message_codec.h"
 
-static const char *text_of(const struct attributes *attributes, const char *key, char *ret,
-                           size_t size)
-{
-    const struct attribute *found = attributes_find(attributes, view_from(key));
-
-    ret[0] = '\0';
-    if (found && found->type == ATTRIBUTE_STRING)
-        (void)snprintf(ret, size, "%.*s", (int)found->value.string.length,
-                       found->value.string.bytes);
-    return ret;
-}
-
 /* Clients by the version of their shim; the texts live in @versions. */
 struct version_count {
     struct self_counts *counts;
@@ -28,10 +16,11 @@ static void count_version(void *userdata, const struct process *process,
                           const struct ingest_counts *counts)
 {
     struct version_count *by = userdata;
+    struct view said = attributes_text(process->hello, HELLO_KEY_SHIM_VERSION);
     char version[32];
     (void)counts;
 
-    text_of(process->hello, HELLO_KEY_SHIM_VERSION, version, sizeof(version));
+    (void)snprintf(version, sizeof(version), "%.*s", (int)said.length, said.bytes);
     for (uint32_t i = 0; i < by->counts->count; i++) {
         if (strcmp(by->counts->items[i].value, version) == 0) {
             by->counts->items[i].count++;

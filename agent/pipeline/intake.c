@@ -67,9 +67,7 @@ static void on_observation(void *userdata, const struct observation *observation
 void pipeline_note_observed(struct pipeline *pipeline, const struct live_board *board)
 {
     const struct process *process = board->process;
-    const struct attribute *name = attributes_find(process->resource, VIEW_LITERAL("service.name"));
-    struct view service =
-        name && name->type == ATTRIBUTE_STRING ? name->value.string : (struct view){"", 0};
+    struct view service = attributes_text(process->resource, "service.name");
 
     if (ledger_observed(pipeline->ledger, process, board->observed) &&
         board->observed >= OBSERVED_STATIC_LIBPQ)

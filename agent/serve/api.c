@@ -102,14 +102,6 @@ static void set_fingerprint(struct writer *writer, json_t *row, uint64_t fingerp
     set(writer, row, "fingerprint", fingerprint == 0 ? json_null() : json_string(hex));
 }
 
-static struct view resource_text(const struct process *process, const char *key)
-{
-    const struct attribute *found =
-        process->resource ? attributes_find(process->resource, view_from(key)) : NULL;
-    bool is_text = found && found->type == ATTRIBUTE_STRING;
-    return is_text ? found->value.string : (struct view){NULL, 0};
-}
-
 static void set_name(struct writer *writer, json_t *row, const char *key, enum name_kind kind,
                      uint64_t id)
 {
@@ -130,8 +122,8 @@ static void set_pool(struct writer *writer, json_t *row, uint64_t target)
 
 static void set_process(struct writer *writer, json_t *row, const struct process *process)
 {
-    set_text(writer, row, "service", resource_text(process, "service.name"));
-    set_text(writer, row, "instance", resource_text(process, "service.instance.id"));
+    set_text(writer, row, "service", attributes_text(process->resource, "service.name"));
+    set_text(writer, row, "instance", attributes_text(process->resource, "service.instance.id"));
     set_count(writer, row, "pid", process->pid);
 }
 

@@ -123,13 +123,6 @@ void labels_add_attributes(struct labels *labels, const struct attributes *attri
     }
 }
 
-static struct view resource_text(const struct attributes *resource, const char *key)
-{
-    const struct attribute *found = attributes_find(resource, view_from(key));
-    bool is_text = found && found->type == ATTRIBUTE_STRING;
-    return is_text ? found->value.string : (struct view){NULL, 0};
-}
-
 void labels_add_resource(struct labels *labels, const struct attributes *resource)
 {
     static const struct {
@@ -140,8 +133,8 @@ void labels_add_resource(struct labels *labels, const struct attributes *resourc
         {"namespace", "k8s.namespace.name"},
         {"pod", "k8s.pod.name"},
     };
-    struct view space = resource_text(resource, "service.namespace");
-    struct view name = resource_text(resource, "service.name");
+    struct view space = attributes_text(resource, "service.namespace");
+    struct view name = attributes_text(resource, "service.name");
     size_t at = labels->count;
 
     labels_add(labels, "job", name);
@@ -152,9 +145,9 @@ void labels_add_resource(struct labels *labels, const struct attributes *resourc
         labels_cut(labels, at, labels->items[at].name_at);
         labels_add(labels, "job", view_from(prefix));
     }
-    labels_add(labels, "instance", resource_text(resource, "service.instance.id"));
+    labels_add(labels, "instance", attributes_text(resource, "service.instance.id"));
     for (size_t i = 0; i < sizeof(joined) / sizeof(joined[0]); i++) {
-        struct view value = resource_text(resource, joined[i].key);
+        struct view value = attributes_text(resource, joined[i].key);
         if (value.length > 0)
             labels_add(labels, joined[i].label, value);
     }
