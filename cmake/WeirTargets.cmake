@@ -110,3 +110,24 @@ function(weir_bench name)
     target_link_libraries(${name} PRIVATE weir_flags ${ARG_LINK})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
+
+# weir_postgres_test(NAME SOURCES … LINK … LABELS integration A1 …): a cmocka program that is run beside
+# a PostgreSQL of its own, which it finds through libpq's variables.
+function(weir_postgres_test name)
+    cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS;ARGUMENTS" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE weir_flags ${ARG_LINK} PkgConfig::CMOCKA)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    if(NOT ARG_TIMEOUT)
+        set(ARG_TIMEOUT 180)
+    endif()
+    add_test(NAME ${name} COMMAND /usr/bin/python3 -B
+        ${CMAKE_SOURCE_DIR}/tests/integration/run_with_postgres.py $<TARGET_FILE:${name}>
+        ${ARG_ARGUMENTS})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+        SKIP_RETURN_CODE 77
+        ENVIRONMENT "WEIR_BUILD=${CMAKE_BINARY_DIR};PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/integration")
+    if(ARG_SERIAL)
+        set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+    endif()
+endfunction()
