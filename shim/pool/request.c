@@ -124,12 +124,17 @@ static void request_tell_begin(struct request *request, const struct weir_acquir
     struct probe_context before;
     bool has_context = request->tenant || trace;
 
-    if (has_context)
-        table->context_enter(request->tenant, trace, state, &before);
+    if (has_context) {
+        table->context_save(&before);
+        if (request->tenant)
+            table->tenant_set(request->tenant);
+        if (trace)
+            table->trace_set(trace, state);
+    }
     table->acquire_begin(request->waiter.pool->probe, &request->probe, request->call_site,
                          request->caller);
     if (has_context)
-        table->context_leave(&before);
+        table->context_restore(&before);
 }
 
 static void request_count_failure(struct weir_pool *pool, int category)
