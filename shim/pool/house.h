@@ -57,11 +57,12 @@ struct weir_pool {
 
     alignas(64) pthread_mutex_t mutex; /* guards what follows */
     struct queue queue;
-    uint32_t rules;      /* enum rule */
-    uint16_t slots_free; /* list through next_idle */
-    uint16_t slots_made; /* slots[0 … slots_made) exist */
-    uint32_t total;      /* connections that count against the maximum */
-    uint32_t errands;    /* under way; the pool's memory stays meanwhile */
+    struct waiter *told, **told_last; /* whom pool_unlock() tells that they are over */
+    uint32_t rules;                   /* enum rule */
+    uint16_t slots_free;              /* list through next_idle */
+    uint16_t slots_made;              /* slots[0 … slots_made) exist */
+    uint32_t total;                   /* connections that count against the maximum */
+    uint32_t errands;                 /* under way; the pool's memory stays meanwhile */
     uint32_t evict_epoch;
     struct attempts attempts;
     struct server_limits limits;
@@ -120,8 +121,11 @@ void pool_count(_Atomic uint64_t *counter);
 void pool_lock(struct weir_pool *pool);
 void pool_unlock(struct weir_pool *pool);
 
-/* ---- waiter.c: under the pool's mutex -------------------------------------------------------- */
+/* ---- waiter.c -------------------------------------------------------------------------------- */
 
+/* Without the mutex: each of the list learns that it is over, and is nobody else's any more. */
+void waiters_tell(struct waiter *told);
+/* Under the pool's mutex: */
 void waiter_grant(struct waiter *waiter);
 void waiter_fail(struct waiter *waiter, struct weir_error *error); /* takes @error over */
 /* Still queued, or its errand under way: takes it out. False: it was granted or failed before. */

@@ -11,7 +11,11 @@ void pool_lock(struct weir_pool *pool)
 
 void pool_unlock(struct weir_pool *pool)
 {
+    struct waiter *told = STEAL(pool->told);
+
+    pool->told_last = &pool->told;
     (void)pthread_mutex_unlock(&pool->mutex);
+    waiters_tell(told);
 }
 
 void pool_count(_Atomic uint64_t *counter)
@@ -120,7 +124,7 @@ static void pool_serve(struct weir_pool *pool, struct waiter *waiter, struct slo
         return;
     }
     atomic_store_explicit(&slot->epoch, epoch, memory_order_relaxed);
-    atomic_store_explicit(&waiter->state, WAITER_SERVED, memory_order_relaxed);
+    waiter->phase = WAITER_SERVED;
     slot->waiter = waiter;
     slot->errand.wants_ping = is_doubtful;
     slot->errand.settings = STEAL(waiter->settings);
@@ -242,6 +246,7 @@ static int pool_new(struct weir_manager *manager, const struct weir_pool_opts *c
     (void)pthread_mutex_init(&pool->mutex, NULL); /* cannot fail without attributes */
     (void)pthread_mutex_init(&pool->sizing_mutex, NULL);
     gate_init(&pool->gate);
+    pool->told_last = &pool->told;
     pool->manager = manager;
     pool->slots_free = SLOT_NONE;
     pool->limits = (struct server_limits){-1, -1, -1, -1};
