@@ -50,7 +50,7 @@ struct weir_pool {
     struct weir_probe_pool *probe;
     struct options options;
     struct weir_manager *manager;
-    struct target target;
+    _Atomic(struct target *) target; /* the newest */
     _Atomic uint32_t references;
     _Atomic uint32_t used_seen; /* by the keeper's last look */
     struct pool_counters counters;
@@ -67,10 +67,10 @@ struct weir_pool {
     struct attempts attempts;
     struct server_limits limits;
     bool is_limits_asked, is_closed;
+    bool is_of_file;     /* the manager holds a reference; the manager's matter */
     double release_rate; /* a second; 0: not known */
     uint64_t release_rate_ns, release_rate_releases;
     struct weir_pool *next; /* of the manager's: under the manager's mutex */
-    char *file_conninfo;    /* as the manager's file said last; NULL: not from a file */
 
     pthread_mutex_t sizing_mutex;
     struct sizing sizing;
@@ -117,6 +117,13 @@ void pool_doubt(struct weir_pool *pool);
 /* Ends an empty pool that is closed; unlocks it. */
 void pool_unlock_maybe_free(struct weir_pool *pool);
 void pool_count(_Atomic uint64_t *counter);
+/* New connections go where @conninfo says; what is open is replaced. Without the mutex. */
+int pool_retarget(struct weir_pool *pool, const char *conninfo, struct weir_error **ret_error);
+
+static inline const struct target *pool_target_now(const struct weir_pool *pool)
+{
+    return atomic_load_explicit(&pool->target, memory_order_acquire);
+}
 
 void pool_lock(struct weir_pool *pool);
 void pool_unlock(struct weir_pool *pool);
