@@ -181,7 +181,7 @@ int weir_connection_release(struct weir_connection *connection)
         hold_sampled(slot);
     if (__builtin_expect(is_open, 0))
         rolled_back_tell(slot, lease);
-    pool->table->release_noting(slot->probe, is_open ? WEIR_RELEASE_ROLLED_BACK : 0);
+    pool->table->release_noting(slot->probe, is_open ? WEIR_PROBE_RELEASE_ROLLED_BACK : 0);
     slot->depth = 0;
     slot->busy_with = NULL;
     slot->was_first_sent = false;

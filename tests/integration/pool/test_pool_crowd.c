@@ -9,7 +9,7 @@
 enum {
     THREADS = 64,
     CONNECTIONS = 8,
-    PAIRS = IS_SANITIZED ? 100000 : 1000000,
+    PAIRS = 1000000,
     PIDS = 1 << 22, /* process ids of Linux */
     QUEUE = 32,
 };
