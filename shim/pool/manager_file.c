@@ -3,6 +3,7 @@
  * exact line. */
 #include "shim/pool/manager_file.h"
 
+#include <assert.h>
 #include <cyaml/cyaml.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 
 enum {
     FILE_BYTES_MAX = 1024 * 1024,
-    CONNINFO_BYTES_MAX = 64 * 1024,
+    TEXT_BYTES_MAX = 64 * 1024, /* each: with aliases a file may hold more than its size */
     KEY_SIZE = 32,
     REASON_SIZE = 160
 };
@@ -61,6 +62,17 @@ struct complaint {
     unsigned line;
 };
 
+/* What libcyaml would say with the value in it, which may be a secret, or in words of its own. */
+static const char *reason_for_people(const char *reason)
+{
+    if (strncmp(reason, "STRING length", strlen("STRING length")) == 0)
+        return "a text is longer than 65536 bytes";
+    if (strncmp(reason, "Excessive entries", strlen("Excessive entries")) == 0)
+        return "pools: there are more than 64";
+    return reason[0] ? reason : "this is no mapping with pools";
+}
+static_assert(TEXT_BYTES_MAX == 65536 && MANAGER_FILE_POOLS_MAX == 64, "as the reasons say");
+
 /* One file while it is read. */
 struct reading {
     const char *path;
@@ -76,7 +88,7 @@ static cyaml_schema_field_t text_field(const char *key, size_t offset)
         .value = {.type = CYAML_STRING,
                   .flags = CYAML_FLAG_POINTER_NULL_STR | CYAML_FLAG_OPTIONAL,
                   .data_size = sizeof(char),
-                  .string = {.min = 0, .max = FILE_BYTES_MAX}},
+                  .string = {.min = 0, .max = TEXT_BYTES_MAX}},
     };
 }
 
@@ -110,7 +122,7 @@ static void schema_fill(struct schema *schema)
         .value = {.type = CYAML_SEQUENCE,
                   .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                   .data_size = sizeof(struct pool_values),
-                  .sequence = {.entry = &schema->pool, .min = 0, .max = CYAML_UNLIMITED}}};
+                  .sequence = {.entry = &schema->pool, .min = 0, .max = MANAGER_FILE_POOLS_MAX}}};
     schema->value = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                            .flags = CYAML_FLAG_POINTER_NULL,
                                            .data_size = sizeof(struct file_values),
@@ -182,8 +194,7 @@ static int complaint_fail(const struct reading *reading, const struct complaint 
                        reading->path, manager_lines_repeated(reading->lines, key), key);
     }
     return failure(reading->ret_error, WEIR_ERROR_USAGE, "%s:%u: %s", reading->path,
-                   complaint->line ? complaint->line : 1,
-                   reason[0] ? reason : "this is no mapping with pools");
+                   complaint->line ? complaint->line : 1, reason_for_people(reason));
 }
 
 /* Reads up to @bytes_max bytes. 0, -ENOMEM, -EFBIG if there are more, -EINVAL if one of them is
@@ -231,7 +242,7 @@ static unsigned option_line(const struct reading *reading, size_t pool, const ch
 /* The conninfo that the first line of a file says: for secrets that a platform mounts. */
 static int conninfo_read(const struct reading *reading, size_t pool, const char *path, char **ret)
 {
-    int r = text_read(path, CONNINFO_BYTES_MAX, ret);
+    int r = text_read(path, TEXT_BYTES_MAX, ret);
 
     if (r == -ENOMEM)
         return failure_memory(reading->ret_error);
@@ -343,11 +354,6 @@ static int pools_take(const struct reading *reading, struct manager_file *file)
     if (!values) /* an empty file */
         return 0;
     file->service_name = values->service_name;
-    if (values->pools_count > MANAGER_FILE_POOLS_MAX)
-        return failure(reading->ret_error, WEIR_ERROR_USAGE,
-                       "%s:%u: pools: %u are more than the %d that a manager has", reading->path,
-                       option_line(reading, MANAGER_FILE_POOLS_MAX, "name"), values->pools_count,
-                       MANAGER_FILE_POOLS_MAX);
     for (size_t i = 0; r == 0 && i < values->pools_count; i++)
         r = pool_take(reading, file, i);
     return r;
