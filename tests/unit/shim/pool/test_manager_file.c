@@ -306,7 +306,12 @@ static void keeps_its_limits(void **state)
     assert_int_equal(file->pools_count, MANAGER_FILE_POOLS_MAX);
     file = manager_file_free(file);
     length += (size_t)snprintf(text + length, TEXT_SIZE - length, "- name: one_more\n");
-    refuses_bytes(text, length, "FILE:66: pools: 65 are more than the 64 that a manager has");
+    refuses_bytes(text, length, "FILE:66: pools: there are more than 64");
+
+    /* a text that is too long is not told: it may be the conninfo */
+    length = (size_t)snprintf(text, TEXT_SIZE, "pools:\n- name: a\n  conninfo: ");
+    memset(text + length, 'x', 65537);
+    refuses_bytes(text, length + 65537, "FILE:3: a text is longer than 65536 bytes");
 
     memset(text, '#', TEXT_SIZE);
     file_write(path, text, 1024 * 1024);

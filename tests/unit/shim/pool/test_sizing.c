@@ -404,6 +404,25 @@ static void doubts_holds_that_grow(void **state)
     assert_int_equal(advice_on(&history, &limits_unknown).doubts, WEIR_ADVICE_FEW);
 }
 
+/* Three times as long, without any spread: still, forty of each kind may be one bad minute. */
+static void doubts_no_holds_for_too_few(void **state)
+{
+    (void)state;
+    for (size_t count = 40; count <= 60; count += 20) {
+        struct weir_pool_advice advice = {0};
+        struct sizing sizing;
+        sizing_start(&sizing, 0, 0);
+        for (size_t i = 0; i < count; i++) {
+            sizing_hold(&sizing, &(struct sizing_hold){0.001, 1}, 10);
+            sizing_hold(&sizing, &(struct sizing_hold){0.003, 9}, 10);
+        }
+        sizing_look(&sizing,
+                    &(struct sizing_look){100 * (uint64_t)SECOND_NS, 32 * count, 1, 0, 10});
+        sizing_advise(&sizing, 0, 10, &limits_unknown, &advice);
+        assert_int_equal(advice.doubts & WEIR_ADVICE_SLOWS, count == 60 ? WEIR_ADVICE_SLOWS : 0);
+    }
+}
+
 static void keeps_to_the_server(void **state)
 {
     /* needs some 10 or 11; another pool has 20 */
@@ -476,6 +495,7 @@ int main(void)
         cmocka_unit_test(doubts_bursts),
         cmocka_unit_test(takes_no_chance_for_a_burst),
         cmocka_unit_test(doubts_holds_that_grow),
+        cmocka_unit_test(doubts_no_holds_for_too_few),
         cmocka_unit_test(keeps_to_the_server),
         cmocka_unit_test(takes_no_harm_from_odd_looks),
     };
