@@ -15,9 +15,10 @@
 
 #include "include/weir/pool.h"
 #include "include/weir/probe.h"
+#include "shim/pool/newest.h"
 
 enum {
-    SLOT_ALIGN = 1024,
+    SLOT_ALIGN = 2048,
     LEASES = 256,
     SLOT_NONE = 0xffff,
     SLOTS_MAX = 4096, /* connections of one pool */
@@ -26,6 +27,7 @@ enum {
 };
 
 struct prepared_cache; /* prepared.h: of the connection; made at its first use */
+struct busy;           /* exchange.h */
 struct tenant;         /* tenants.h */
 
 /* Who holds the connection: for leaks, drains and the log. Written by the holder while it acquires,
@@ -75,10 +77,12 @@ struct slot {
     bool is_lost;          /* the connection is gone or not to be used again */
     bool has_settings;     /* of its acquire: undone by the reset */
     bool was_first_sent;   /* the hold's first statement was sent: wait_ns is told */
-    const void *busy_with; /* the stream, pipeline, COPY or execution that is open, or NULL */
+    bool is_in_transaction; /* as the probe was told */
+    uint16_t listens;       /* LISTENs less UNLISTENs */
+    struct busy *busy_with; /* the stream, pipeline, COPY or execution that is open, or NULL */
     uint64_t wait_ns;      /* of its acquire */
-    _Atomic uint64_t statement_since_ns;    /* a statement runs since; 0: none */
-    _Atomic uint64_t statement_fingerprint; /* the newest */
+    _Atomic uint64_t statement_since_ns; /* a statement runs since; 0: none */
+    struct newest newest;                /* its text */
     _Atomic uint32_t is_cancelled;          /* the drain cancelled its statement */
 
     /* the keeper's own words */
