@@ -103,11 +103,13 @@ static void listen_follow(struct account *account, const char *tag)
     uint16_t before = slot->listens;
 
     if (!strcmp(tag, "LISTEN"))
-        slot->listens += slot->listens < UINT16_MAX;
+        slot->listens = (uint16_t)(before + (before < UINT16_MAX));
     else if (!strcmp(tag, "DISCARD ALL"))
         slot->listens = 0;
     else if (!strcmp(tag, "UNLISTEN") && slot->listens)
-        slot->listens = memchr(account->part.bytes, '*', account->part.length) ? 0 : before - 1;
+        slot->listens = memchr(account->part.bytes, '*', account->part.length)
+                            ? 0
+                            : (uint16_t)(before - 1);
     if (!before != !slot->listens)
         account->probe->listening(slot->probe, slot->listens != 0);
 }
