@@ -35,8 +35,7 @@ static void transaction_ends(struct slot *slot, enum weir_transaction_outcome ou
 /* ROLLBACK TO has the same tag as ROLLBACK. */
 static bool is_whole_rollback(const struct account *account)
 {
-    enum statement_verb verb =
-        verb_of(lexer_of(account->part, account->traits & TRAIT_BACKSLASH));
+    enum statement_verb verb = verb_of(lexer_of(account->part, account->traits & TRAIT_BACKSLASH));
 
     return verb == VERB_ROLLBACK || verb == VERB_COMMIT;
 }
@@ -74,8 +73,7 @@ static void transaction_follow_state(struct slot *slot, bool is_failed, const vo
 {
     switch (PQtransactionStatus(slot->conn)) {
     case PQTRANS_IDLE:
-        transaction_ends(slot,
-                         is_failed ? WEIR_TRANSACTION_ROLLED_BACK : WEIR_TRANSACTION_UNKNOWN);
+        transaction_ends(slot, is_failed ? WEIR_TRANSACTION_ROLLED_BACK : WEIR_TRANSACTION_UNKNOWN);
         break;
     case PQTRANS_INTRANS:
     case PQTRANS_INERROR:
@@ -107,9 +105,8 @@ static void listen_follow(struct account *account, const char *tag)
     else if (!strcmp(tag, "DISCARD ALL"))
         slot->listens = 0;
     else if (!strcmp(tag, "UNLISTEN") && slot->listens)
-        slot->listens = memchr(account->part.bytes, '*', account->part.length)
-                            ? 0
-                            : (uint16_t)(before - 1);
+        slot->listens =
+            memchr(account->part.bytes, '*', account->part.length) ? 0 : (uint16_t)(before - 1);
     if (!before != !slot->listens)
         account->probe->listening(slot->probe, slot->listens != 0);
 }
@@ -200,10 +197,10 @@ static void result_read(struct account *account, enum weir_error_category catego
 {
     PGresult *last = account->last;
 
-    *ret = (struct weir_probe_statement_result){.size = sizeof(*ret),
-                                                .rows = account->rows ? account->rows
-                                                                      : WEIR_UNKNOWN,
-                                                .flags = account->flags};
+    *ret =
+        (struct weir_probe_statement_result){.size = sizeof(*ret),
+                                             .rows = account->rows ? account->rows : WEIR_UNKNOWN,
+                                             .flags = account->flags};
     if (last && is_error(last)) {
         ret->sqlstate = PQresultErrorField(last, PG_DIAG_SQLSTATE);
         ret->constraint_name = PQresultErrorField(last, PG_DIAG_CONSTRAINT_NAME);
@@ -230,8 +227,9 @@ static void part_end(struct account *account, enum weir_error_category category,
     if (*tag)
         transaction_follow_tag(account, tag);
     if (is_last)
-        transaction_follow_state(account->slot, result.failure != WEIR_FAILURE_NONE ||
-                                                    result.sqlstate != NULL, account->caller);
+        transaction_follow_state(account->slot,
+                                 result.failure != WEIR_FAILURE_NONE || result.sqlstate != NULL,
+                                 account->caller);
     if (account->is_event)
         event_end(account, result.failure != WEIR_FAILURE_NONE && !result.sqlstate
                                ? "08000" /* connection exception */
@@ -263,7 +261,7 @@ void account_begin(struct account *account, struct slot *slot, const struct acco
         .is_logged = opts->is_logged,
         .is_single = !(opts->traits & (TRAIT_SCRIPT | TRAIT_PREPARES)),
     };
-    if (!slot->was_first_sent) {
+    if (opts->is_logged && !slot->was_first_sent) {
         slot->was_first_sent = true;
         account->wait_ns = slot->wait_ns;
     }
@@ -337,8 +335,9 @@ static void timing_fill(const struct account *account)
     *ret = (struct weir_timing){
         .size = size,
         .wait_ns = account->wait_ns,
-        .first_byte_ns =
-            account->first_byte_ns ? clock_between_ns(account->begin_ns, account->first_byte_ns) : 0,
+        .first_byte_ns = account->first_byte_ns
+                             ? clock_between_ns(account->begin_ns, account->first_byte_ns)
+                             : 0,
         .total_ns = clock_between_ns(account->begin_ns, account->end_ns),
         .rows = account->rows == WEIR_UNKNOWN ? 0 : account->rows,
     };

@@ -3,8 +3,8 @@
  *
  * A string of several statements is told as its single statements, each ended by its own result. A
  * statement alone ends when the server has said that it is ready again, since only then libpq knows
- * what became of the transaction; its change is told before the statement's end (weir/probe.h). Where
- * more follows (in a string, in a pipeline) the command's tag says it. */
+ * what became of the transaction; its change is told before the statement's end (weir/probe.h).
+ * Where more follows (in a string, in a pipeline) the command's tag says it. */
 #pragma once
 
 #include "base/view.h"
@@ -14,18 +14,18 @@ struct account {
     struct slot *slot;
     const struct probe_table *probe;
     const void *caller;
-    struct view sql;                       /* all of it; borrowed */
+    struct view sql;                        /* all of it; borrowed */
     const struct weir_statement_opts *opts; /* borrowed; NULL: none */
-    const struct weir_probe_text *text;    /* of a prepared one; NULL: by sql */
+    const struct weir_probe_text *text;     /* of a prepared one; NULL: by sql */
     uint64_t wait_ns;
     uint64_t begin_ns, first_byte_ns, end_ns; /* first_byte_ns 0: not seen */
-    uint64_t rows;      /* delivered in parts so far; WEIR_UNKNOWN at the end if not known */
-    uint32_t traits;    /* changes.h */
-    uint32_t flags;     /* enum weir_statement_flag, for the end */
+    uint64_t rows;   /* delivered in parts so far; WEIR_UNKNOWN at the end if not known */
+    uint32_t traits; /* changes.h */
+    uint32_t flags;  /* enum weir_statement_flag, for the end */
     bool is_open;
-    bool is_logged;  /* if it is slow or fails: one of the service's own */
-    bool is_single;  /* no other statement can come before the server is ready again */
-    PGresult *last;  /* of the statement that is to end; borrowed */
+    bool is_logged; /* if it is slow or fails: one of the service's own */
+    bool is_single; /* no other statement can come before the server is ready again */
+    PGresult *last; /* of the statement that is to end; borrowed */
 
     /* the part of a string that runs */
     size_t offset; /* behind it */

@@ -1,5 +1,6 @@
 #include "shim/pool/arguments.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stddef.h>
 #include <stdlib.h>

@@ -10,10 +10,10 @@
 
 /* Beside enum change, which has the low eight bits. */
 enum trait {
-    TRAIT_SCRIPT = 1u << 8,    /* more than one statement */
-    TRAIT_PREPARES = 1u << 9,  /* a PREPARE or DEALLOCATE is in it: events, not calls */
-    TRAIT_LISTENS = 1u << 10,  /* a LISTEN, UNLISTEN or DISCARD */
-    TRAIT_COMMITS = 1u << 11,  /* a COMMIT */
+    TRAIT_SCRIPT = 1u << 8,     /* more than one statement */
+    TRAIT_PREPARES = 1u << 9,   /* a PREPARE or DEALLOCATE is in it: events, not calls */
+    TRAIT_LISTENS = 1u << 10,   /* a LISTEN, UNLISTEN or DISCARD */
+    TRAIT_COMMITS = 1u << 11,   /* a COMMIT */
     TRAIT_BACKSLASH = 1u << 12, /* what is a string depends on standard_conforming_strings */
 };
 

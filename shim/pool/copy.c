@@ -5,8 +5,8 @@
 #include "shim/pool/failure.h"
 #include "shim/pool/run.h"
 
-/* Bytes that are written before it is looked whether the socket takes them, and the largest message:
- * libpq keeps whatever it is given. */
+/* Bytes that are written before it is looked whether the socket takes them, and the largest
+ * message: libpq keeps whatever it is given. */
 enum { COPY_STRETCH = 64 << 10 };
 
 struct weir_copy {

@@ -38,8 +38,8 @@ bool exchange_is_settled(const struct slot *slot);
 
 /* What the string of statements @sql may change in the session: enum change. By the statements'
  * first words and the functions that they name (set_config, pg_advisory_lock, nextval not); SET
- * LOCAL and what a transaction undoes count all the same, being cheap. What a function or a DO block
- * does inside is not seen. Remembered per text. */
+ * LOCAL and what a transaction undoes count all the same, being cheap. What a function or a DO
+ * block does inside is not seen. Remembered per text. */
 uint32_t changes_of(struct view sql);
 
 /* Undoes @changes as cheaply as they allow (RESET ALL, UNLISTEN *, DEALLOCATE ALL, …, or DISCARD
@@ -47,8 +47,8 @@ uint32_t changes_of(struct view sql);
 int changes_undo(struct slot *slot, enum weir_reset policy, uint64_t deadline_ns,
                  struct weir_error **ret_error);
 
-/* Ends the connection's cache of prepared statements, if it has one, and all else that is remembered
- * of its session: the connection is closed. Nothing is sent. */
+/* Ends the connection's cache of prepared statements, if it has one, and all else that is
+ * remembered of its session: the connection is closed. Nothing is sent. */
 void exchange_forget(struct slot *slot);
 
 /* The holder gives the connection back while a stream, pipeline, COPY or execution is open: its

@@ -102,8 +102,8 @@ int weir_execution_step(struct weir_execution *execution, PGresult **ret_result,
     return r;
 }
 
-/* Without waiting: what is left of the answer is passed over by whoever uses the connection next, or
- * after its release. */
+/* Without waiting: what is left of the answer is passed over by whoever uses the connection next,
+ * or after its release. */
 void weir_execution_cancel(struct weir_execution *execution)
 {
     if (!execution)

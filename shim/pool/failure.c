@@ -26,7 +26,7 @@ struct weir_error {
     bool has_survived;
     bool is_static;
     char sqlstate[6];
-    size_t length; /* of all this */
+    size_t length;                 /* of all this */
     uint32_t texts[FAILURE_TEXTS]; /* where they begin */
 };
 

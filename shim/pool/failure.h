@@ -16,8 +16,8 @@ int failure_refused(struct weir_error **ret_error, enum weir_refusal refusal, co
 /* What @result says (PGRES_FATAL_ERROR and its like; libpq's errors without SQLSTATE too), on
  * @conn, whose state tells whether it survived. */
 int failure_of_result(struct weir_error **ret_error, const PGresult *result, const PGconn *conn);
-/* What @conn says in PQerrorMessage: a failed attempt or a lost connection. libpq keeps the SQLSTATE
- * of a failed attempt to itself, but writes it into that text if the connection was told
+/* What @conn says in PQerrorMessage: a failed attempt or a lost connection. libpq keeps the
+ * SQLSTATE of a failed attempt to itself, but writes it into that text if the connection was told
  * PQsetErrorVerbosity(conn, PQERRORS_VERBOSE) between PQconnectStart() and PQconnectPoll(): then it
  * is read there, in any language. Else the English texts of server and libpq are looked for
  * ("password authentication failed", "too many clients", …), and one in another language is taken

@@ -1,5 +1,8 @@
 #include "shim/pool/newest.h"
 
+#include <string.h>
+
+#include "shim/pool/slot.h"
 #include "shim/probe/normalize.h"
 
 void newest_note(struct newest *newest, struct view sql)
@@ -59,4 +62,13 @@ void newest_read(const struct newest *newest, char text[NEWEST_NORMALIZED_MAX],
         *ret_fingerprint = is_cut ? 0 : normalized.fingerprint;
         return;
     }
+}
+
+char *slot_statement(const struct slot *slot)
+{
+    char text[NEWEST_NORMALIZED_MAX];
+    uint64_t fingerprint;
+
+    newest_read(&slot->newest, text, &fingerprint);
+    return strdup(text);
 }

@@ -1,6 +1,6 @@
 /* The text of a connection's newest statement, as it was sent and cut, for reports of leaks and
- * drains. It may hold literals, so nobody gets to see it: newest_read() normalizes it. Written by the
- * holder at each statement, without a lock and in some ten nanoseconds; read by any thread. */
+ * drains. It may hold literals, so nobody gets to see it: newest_read() normalizes it. Written by
+ * the holder at each statement, without a lock and in some ten nanoseconds; read by any thread. */
 #pragma once
 
 #include <stdatomic.h>

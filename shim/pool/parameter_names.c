@@ -1,9 +1,9 @@
 /* What a statement's text says of its parameters: the names they are compared with.
  *
- * A text is cut into clauses: at AND, OR, the words that begin a part of a statement, and the commas
- * of a list. All parameters of a clause share its fate: they are open if a column's name and a
- * comparison stand in it, and no name and no string in it holds a sensitive word. Values of an INSERT
- * belong to the column at their position instead. */
+ * A text is cut into clauses: at AND, OR, the words that begin a part of a statement, and the
+ * commas of a list. All parameters of a clause share its fate: they are open if a column's name and
+ * a comparison stand in it, and no name and no string in it holds a sensitive word. Values of an
+ * INSERT belong to the column at their position instead. */
 #include <strings.h>
 
 #include "shim/pool/parameters.h"
@@ -13,23 +13,25 @@ enum { COLUMNS_MAX = 256 };
 
 /* In lower case, anywhere in a name. */
 static const char *const sensitive_words[] = {
-    "passw",   "passphrase", "pwd",    "secret", "token",   "key",     "credential", "auth",
-    "salt",    "hash",       "card",   "iban",   "social",  "cookie",  "session",    "private",
-    "licence", "license",    "passport", "crypt", "signature", "birth",
+    "passw",   "passphrase", "pwd",      "secret", "token",     "key",    "credential", "auth",
+    "salt",    "hash",       "card",     "iban",   "social",    "cookie", "session",    "private",
+    "licence", "license",    "passport", "crypt",  "signature", "birth",
 };
 /* Short ones, which other words contain: alone, or between what is no letter. */
-static const char *const sensitive_parts[] = {"pin", "otp", "ssn", "cvv", "cvc", "dob", "pgp", "tan"};
+static const char *const sensitive_parts[] = {"pin", "otp", "ssn", "cvv",
+                                              "cvc", "dob", "pgp", "tan"};
 
 /* Words that begin another part of a statement, and those that are no column's name. */
 static const char *const clause_words[] = {
-    "and",  "or",    "where", "set",    "select", "from",      "having",    "on",    "when", "then",
-    "else", "end",   "case",  "using",  "join",   "returning", "values",    "limit", "with", "union",
-    "offset", "fetch", "group", "order", "window", "insert",   "update",    "delete",
+    "and",    "or",    "where", "set",   "select", "from",      "having", "on",     "when", "then",
+    "else",   "end",   "case",  "using", "join",   "returning", "values", "limit",  "with", "union",
+    "offset", "fetch", "group", "order", "window", "insert",    "update", "delete",
 };
 static const char *const other_words[] = {
-    "not",  "null", "true",  "false", "is",        "like", "ilike",    "in",   "any",  "all",
-    "some", "as",   "distinct", "between", "collate", "array", "row", "cast", "interval", "date",
-    "time", "timestamp", "similar", "to", "by", "asc", "desc", "default", "exists", "escape",
+    "not", "null", "true",     "false",   "is",       "like",      "ilike",   "in",
+    "any", "all",  "some",     "as",      "distinct", "between",   "collate", "array",
+    "row", "cast", "interval", "date",    "time",     "timestamp", "similar", "to",
+    "by",  "asc",  "desc",     "default", "exists",   "escape",
 };
 
 #define COUNT_OF(words) (sizeof(words) / sizeof((words)[0]))
@@ -141,8 +143,10 @@ static void clause_end(struct reading *reading)
 
 static uint64_t parameter_bit(const struct token *token)
 {
-    unsigned long number = strtoul(token->bytes + 1, NULL, 10); /* a byte that is no digit ends it */
+    uint32_t number = 0;
 
+    for (size_t i = 1; i < token->length && number <= PARAMETERS_SHOWN_MAX; i++)
+        number = number * 10 + (uint32_t)(token->bytes[i] - '0');
     return number >= 1 && number <= PARAMETERS_SHOWN_MAX ? UINT64_C(1) << (number - 1) : 0;
 }
 
@@ -274,8 +278,7 @@ static bool is_boundary(const struct reading *reading, const struct token *token
         return true;
     if (token_is_self(token, ','))
         return reading->depth <= reading->clause.depth;
-    return token->kind == TOKEN_IDENTIFIER &&
-           is_among(token, clause_words, COUNT_OF(clause_words));
+    return token->kind == TOKEN_IDENTIFIER && is_among(token, clause_words, COUNT_OF(clause_words));
 }
 
 static void reading_take(struct reading *reading, const struct token *token,

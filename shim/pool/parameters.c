@@ -91,7 +91,8 @@ static void parameter_write(FILE *out, const struct weir_statement_opts *opts, i
     if (!value)
         (void)fputs("NULL", out);
     else if (is_binary)
-        value_hash(out, value, opts->lengths && opts->lengths[i] > 0 ? (size_t)opts->lengths[i] : 0);
+        value_hash(out, value,
+                   opts->lengths && opts->lengths[i] > 0 ? (size_t)opts->lengths[i] : 0);
     else if (is_open)
         value_show(out, value);
     else

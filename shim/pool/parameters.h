@@ -1,6 +1,6 @@
 /* A statement's parameters, for the log, by the rules of weir/pool.h: off unless the pool or the
- * statement asks for them; never more than the environment's WEIR_PARAMETERS (off, hashed, redacted;
- * read once, an unknown word is off, unset allows all).
+ * statement asks for them; never more than the environment's WEIR_PARAMETERS (off, hashed,
+ * redacted; read once, an unknown word is off, unset allows all).
  *
  * Redacted shows a value only if the text says what it is compared with, assigned or inserted to,
  * and no name or string near it contains a word of the pool's list or of the built-in one. All else

@@ -1,9 +1,9 @@
 /* Several statements in one round trip. What was sent stands in a list until it is answered; the
- * answers come in its order. One statement at a time is told to the probe, from when it was sent and
- * all before it is answered, so that none is charged with another one's time.
+ * answers come in its order. One statement at a time is told to the probe, from when it was sent
+ * and all before it is answered, so that none is charged with another one's time.
  *
- * A statement that is prepared here for the first time sends its Parse first. What gave its place in
- * the cache before is deallocated in a part of its own, at the beginning. */
+ * A statement that is prepared here for the first time sends its Parse first. What gave its place
+ * in the cache before is deallocated in a part of its own, at the beginning. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -39,8 +39,8 @@ struct weir_pipeline {
     uint32_t unsynced;   /* … that were added since the last sync */
     size_t stretch;
     uint64_t begin_ns;
-    bool is_flushed; /* something of what is in the list was sent */
-    bool is_aborted; /* nothing is executed until the part's end */
+    bool is_flushed;                /* something of what is in the list was sent */
+    bool is_aborted;                /* nothing is executed until the part's end */
     struct weir_error *parse_error; /* of the statement that comes next */
 };
 
@@ -386,9 +386,9 @@ static void pipeline_take_event(struct weir_pipeline *pipeline, const PGresult *
     bool is_parse = item->kind == ITEM_PARSE;
     bool is_done = PQresultStatus(result) == PGRES_COMMAND_OK;
 
-    pool_probe(slot->pool)->prepare(slot->probe, item->entry->text,
-                                    is_parse ? WEIR_PREPARE_PARSE : WEIR_PREPARE_DEALLOCATE, 0,
-                                    sqlstate_of(result));
+    pool_probe(slot->pool)
+        ->prepare(slot->probe, item->entry->text,
+                  is_parse ? WEIR_PREPARE_PARSE : WEIR_PREPARE_DEALLOCATE, 0, sqlstate_of(result));
     if (!is_done && is_parse) {
         prepared_drop(slot->prepared, item->entry);
         if (PQresultStatus(result) != PGRES_PIPELINE_ABORTED && !pipeline->parse_error)
@@ -401,10 +401,10 @@ static void pipeline_take_event(struct weir_pipeline *pipeline, const PGresult *
 static int pipeline_timed_out(struct weir_pipeline *pipeline, struct weir_error **ret_error)
 {
     uint64_t ns = pipeline->exchange.deadline_ns - pipeline->begin_ns;
-    int r = failure(ret_error, WEIR_ERROR_TIMEOUT,
-                    "pool %s: the pipeline was cancelled at its deadline of %llu ms",
-                    pool_options(pipeline->busy.slot->pool)->name,
-                    (unsigned long long)(ns / 1000000u));
+    int r =
+        failure(ret_error, WEIR_ERROR_TIMEOUT,
+                "pool %s: the pipeline was cancelled at its deadline of %llu ms",
+                pool_options(pipeline->busy.slot->pool)->name, (unsigned long long)(ns / 1000000u));
 
     if (ret_error)
         failure_set_survived(*ret_error, !pipeline->exchange.is_given_up);

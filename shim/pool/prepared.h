@@ -1,6 +1,6 @@
 /* The statements that libweir prepared on a connection: text and parameter types, each with a name
- * on the server. At most prepared_max (weir/pool.h); beyond it the one that was executed longest ago
- * gives its place, and is deallocated in the round trip that prepares the new one.
+ * on the server. At most prepared_max (weir/pool.h); beyond it the one that was executed longest
+ * ago gives its place, and is deallocated in the round trip that prepares the new one.
  *
  * A name is made once in the world (a random number of the connection is in it), so that behind a
  * pooler that shares server connections a name is missing or taken, but never another statement.

@@ -142,10 +142,9 @@ static struct prepared_cache *run_cache(const struct run *run)
 
 static struct prepared_entry *run_add_entry(struct run *run, struct prepared_cache *cache)
 {
-    return prepared_add(
-        cache, run->arguments->sql, run->hash, &run->arguments->opts,
-        (uint32_t)OPTION_OF(pool_options(run->exchange.slot->pool), prepared_max),
-        run->account.traits & TRAIT_BACKSLASH);
+    return prepared_add(cache, run->arguments->sql, run->hash, &run->arguments->opts,
+                        (uint32_t)OPTION_OF(pool_options(run->exchange.slot->pool), prepared_max),
+                        run->account.traits & TRAIT_BACKSLASH);
 }
 
 /* Sends it by its name, or its preparation first; without a cache as it is. */
@@ -199,8 +198,7 @@ int run_start(struct run *run, struct slot *slot, const struct arguments *argume
 static void tell_prepare(struct run *run, const struct weir_probe_text *text,
                          enum weir_prepare_action action, const PGresult *result)
 {
-    const char *sqlstate =
-        is_error(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *sqlstate = is_error(result) ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 
     if (is_error(result) && !sqlstate)
         sqlstate = "08000"; /* connection exception */

@@ -1,5 +1,6 @@
-/* A statement's way from its text to its last result: prepared if need be, sent, answered, cancelled
- * at its deadline. Never waits by itself, so that blocking and non-blocking calls are the same. */
+/* A statement's way from its text to its last result: prepared if need be, sent, answered,
+ * cancelled at its deadline. Never waits by itself, so that blocking and non-blocking calls are the
+ * same. */
 #pragma once
 
 #include "shim/pool/arguments.h"
@@ -33,16 +34,16 @@ struct run {
 
     struct prepared_entry *entry; /* NULL: without a name */
     bool is_preparing;
-    bool is_fresh;    /* the entry was made by this run */
+    bool is_fresh;     /* the entry was made by this run */
     bool is_pipelined; /* while preparing */
-    uint32_t syncs;   /* that are outstanding */
+    uint32_t syncs;    /* that are outstanding */
     uint32_t closings_count, closings_done;
     struct prepared_entry *closings[RUN_CLOSINGS_MAX];
     uint64_t parse_begin_ns;
 
-    bool is_refused; /* libpq did not take it */
+    bool is_refused;  /* libpq did not take it */
     bool is_complete; /* the server said that it is ready again */
-    bool is_misused; /* a COPY where none was expected */
+    bool is_misused;  /* a COPY where none was expected */
 };
 
 struct run_opts {

@@ -81,8 +81,8 @@ bool exchange_drain(struct exchange *exchange)
     }
 }
 
-/* One more end of a part makes the server answer to everything before it; libpq leaves the mode when
- * nothing is outstanding. */
+/* One more end of a part makes the server answer to everything before it; libpq leaves the mode
+ * when nothing is outstanding. */
 static bool pipeline_settle(struct exchange *exchange)
 {
     PGconn *conn = exchange->slot->conn;

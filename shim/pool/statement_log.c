@@ -30,9 +30,10 @@ static void entry_tell(const struct account *account, enum weir_error_category c
                        const char *sqlstate, uint64_t duration_ns)
 {
     CLEANUP(freep) char *text = malloc(NORMALIZE_TEXT_MAX + 1);
-    CLEANUP(freep) char *parameters = parameters_show(
-        account->sql, account->opts, pool_options(account->slot->pool),
-        account->traits & TRAIT_BACKSLASH);
+    CLEANUP(freep)
+    char *parameters =
+        parameters_show(account->sql, account->opts, pool_options(account->slot->pool),
+                        account->traits & TRAIT_BACKSLASH);
     const struct slot *slot = account->slot;
     struct normalized normalized = {0};
     char message[MESSAGE_MAX];
@@ -56,9 +57,8 @@ static void entry_tell(const struct account *account, enum weir_error_category c
 
     message_write(message, category, sqlstate, duration_ns);
     if (text) {
-        normalize(account->sql,
-                  account->traits & TRAIT_BACKSLASH ? NORMALIZE_BACKSLASH_STRINGS : 0, text,
-                  NORMALIZE_TEXT_MAX, &normalized);
+        normalize(account->sql, account->traits & TRAIT_BACKSLASH ? NORMALIZE_BACKSLASH_STRINGS : 0,
+                  text, NORMALIZE_TEXT_MAX, &normalized);
         text[normalized.text_length] = '\0';
         entry.fingerprint = normalized.fingerprint;
     }

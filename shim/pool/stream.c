@@ -74,7 +74,8 @@ int weir_stream_next(struct weir_stream *stream, PGresult **ret_row, struct weir
     if (ret_row)
         *ret_row = NULL;
     if (!stream || !ret_row)
-        return failure(ret_error, WEIR_ERROR_USAGE, "weir_stream_next: the stream or ret_row is NULL");
+        return failure(ret_error, WEIR_ERROR_USAGE,
+                       "weir_stream_next: the stream or ret_row is NULL");
     if (!stream->busy.slot || !slot_held(stream->connection, "weir_stream_next", ret_error))
         return failure(ret_error, WEIR_ERROR_USAGE,
                        "weir_stream_next: its connection was released before");

@@ -174,10 +174,10 @@ int weir_transaction_depth(struct weir_connection *connection)
 /* Half of it at random, so that those who collided do not meet again. */
 static void back_off(const struct weir_transaction_opts *opts, int32_t attempt)
 {
-    uint64_t least = (uint64_t)(opts && opts->backoff_min_ms ? opts->backoff_min_ms
-                                                             : BACKOFF_MIN_DEFAULT_MS);
-    uint64_t most = (uint64_t)(opts && opts->backoff_max_ms ? opts->backoff_max_ms
-                                                            : BACKOFF_MAX_DEFAULT_MS);
+    uint64_t least =
+        (uint64_t)(opts && opts->backoff_min_ms ? opts->backoff_min_ms : BACKOFF_MIN_DEFAULT_MS);
+    uint64_t most =
+        (uint64_t)(opts && opts->backoff_max_ms ? opts->backoff_max_ms : BACKOFF_MAX_DEFAULT_MS);
     uint64_t delay_ns = least * NS_PER_MS, random = 0;
     struct timespec left;
 
