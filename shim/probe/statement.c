@@ -111,7 +111,9 @@ static void statement_open(const struct segment *segment, struct statement *stat
 
     statement->begin_ns = probe_clock_ns();
     if (hold->kind == HOLD_NONE)
-        hold_begin(connection, HOLD_IMPLICIT, statement->begin_ns, UNKNOWN_NS, &statement->origin);
+        origin_copy(
+            &statement->origin,
+            &hold_begin(connection, HOLD_IMPLICIT, statement->begin_ns, UNKNOWN_NS)->origin);
     else
         hold_advance(connection, statement->begin_ns);
     statement->hold_id = hold->id;
@@ -146,6 +148,10 @@ static const struct segment *statement_enter(struct weir_probe_connection *conne
     statement->generation = segment->generation;
     statement->flags = event_flags(flags);
     origin_of_thread(segment, &statement->origin);
+    if (__builtin_expect(connection->hold.origin.has_context && !statement->origin.has_context &&
+                             connection->hold.kind == HOLD_ACQUIRED,
+                         0))
+        hold_lend_context(segment, &connection->hold, &statement->origin);
     return segment;
 }
 
