@@ -11,7 +11,7 @@ from harness.process import await_condition
 
 RESTARTS = 3 if SANITIZE else 10
 THREADS = 8
-CAP = 8
+CAP = 5
 
 
 class Restart(FaultCase):
