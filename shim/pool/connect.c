@@ -363,9 +363,9 @@ static uint32_t connects_at_once(const struct weir_pool *pool)
 {
     const struct attempts *attempts = &pool->attempts;
     uint32_t most = attempts->failures ? 1 : (uint32_t)OPTION_OF(&pool->options, connects_max);
-    uint32_t taken = attempts->running + attempts->stuck;
 
-    return most > taken ? most - taken : 0;
+    /* One that hangs holds up the others for its time only; the next may find a hook that works. */
+    return attempts->stuck < STUCK_MAX && most > attempts->running ? most - attempts->running : 0;
 }
 
 uint64_t connect_due_ns(const struct weir_pool *pool, uint64_t now_ns)
