@@ -62,6 +62,7 @@ static int child_closes_everything(const struct family *family)
 static int child_forks_again(const struct family *family)
 {
     int code = child_uses_the_pool(family), status = -1;
+    struct weir_connection *connection = NULL;
     pid_t grandchild;
 
     if (code)
@@ -71,7 +72,10 @@ static int child_forks_again(const struct family *family)
         _exit(child_uses_the_pool(family));
     CHILD_CHECK(waitpid(grandchild, &status, 0) == grandchild);
     CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    return child_uses_the_pool(family);
+    CHILD_CHECK(weir_pool_acquire(family->pool, NULL, &connection, NULL) == 0);
+    CHILD_CHECK(weir_execute(connection, "SELECT 1", NULL, NULL, NULL) == 0);
+    CHILD_CHECK(weir_connection_release(connection) == 0);
+    return 0;
 }
 
 static void expect_child(pid_t child, const char *what)

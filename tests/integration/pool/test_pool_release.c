@@ -150,38 +150,26 @@ static void no_round_trip_where_nothing_changed(void **state)
     PQfinish(admin);
 }
 
-/* What is undone takes one message to the server, however much it is. */
-static void what_changed_is_undone_in_one_round_trip(void **state)
+static void many_changes_are_undone_together(void **state)
 {
-    struct weir_pool_opts opts = pool_opts("one-trip", 0, 1);
+    struct weir_pool_opts opts = pool_opts("together", 0, 1);
     struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
     struct weir_connection *connection;
-    PGconn *admin = admin_open();
-    long before;
 
     (void)state;
-    give_back(hold(fixture.pool));
     connection = hold(fixture.pool);
     for (unsigned i = 0; i < CHANGES; i++)
         if (i != 3 && i != 7) /* a session of a guest may not do the rest; one basket is enough */
             run(connection, changes[i].make);
-    before = admin_number(admin, "SELECT sum(calls) FROM pg_stat_statements"
-                                 " WHERE query LIKE 'DISCARD%' OR query LIKE 'RESET%'");
     give_back(connection);
     AWAIT(pool_stats(fixture.pool).idle == 1);
     assert_int_equal(pool_stats(fixture.pool).reset, 1);
-    print_message("%ld statements undid %d changes\n",
-                  admin_number(admin, "SELECT sum(calls) FROM pg_stat_statements"
-                                      " WHERE query LIKE 'DISCARD%' OR query LIKE 'RESET%'") -
-                      before,
-                  CHANGES - 2);
     connection = hold(fixture.pool);
     for (unsigned i = 0; i < CHANGES; i++)
         if (i != 3 && i != 7)
             assert_string_equal(ask(connection, changes[i].look), "clean");
     give_back(connection);
     pool_fixture_close(&fixture);
-    PQfinish(admin);
 }
 
 /* DISCARD ALL takes the server's prepared statements away: the cache must know. */
@@ -458,7 +446,8 @@ static void a_discarded_connection_is_closed(void **state)
 
     (void)state;
     weir_connection_discard(connection);
-    assert_string_equal(ask(connection, "SELECT 'still mine'"), "still mine");
+    assert_int_equal(weir_execute(connection, "SELECT 1", NULL, NULL, NULL),
+                     WEIR_ERROR_CONNECTION); /* not to be used again, not by its holder either */
     give_back(connection);
     AWAIT(!admin_has(admin, pid));
     connection = hold(fixture.pool);
@@ -476,7 +465,7 @@ int main(void)
         cmocka_unit_test(a_list_is_run_and_no_more),
         cmocka_unit_test(nothing_is_undone_but_transactions),
         cmocka_unit_test(no_round_trip_where_nothing_changed),
-        cmocka_unit_test(what_changed_is_undone_in_one_round_trip),
+        cmocka_unit_test(many_changes_are_undone_together),
         cmocka_unit_test(prepared_statements_survive_every_policy),
         cmocka_unit_test(open_transactions_are_rolled_back_and_reported),
         cmocka_unit_test(leftovers_of_direct_use_reach_nobody),

@@ -1,4 +1,6 @@
 /* Tenants that share a pool: shares, fairness, and refusing at once who would wait in vain. */
+#include <sys/resource.h>
+
 #include "feature_test.h"
 
 static struct weir_acquire_opts of_tenant(const char *tenant, int32_t timeout_ms)
@@ -94,26 +96,26 @@ static void a_share_is_at_least_one_connection(void **state)
 static void the_tenant_that_holds_least_comes_first(void **state)
 {
     enum { HOGS = 20 };
-    struct weir_pool_opts opts = pool_opts("fair", 0, 2);
+    struct weir_pool_opts opts = pool_opts("fair", 0, 3);
     struct pool_fixture fixture;
     struct weir_acquire_opts hog = of_tenant("hog", 0);
-    struct weir_connection *held[2], *connection;
+    struct weir_connection *held[3], *connection;
     struct weir_acquire *hogs[HOGS], *first, *second;
 
     (void)state;
     opts.tenant_fairness = 1;
     fixture = pool_fixture_open(&opts, NULL);
-    held[0] = hold_with(fixture.pool, &hog);
-    held[1] = hold_with(fixture.pool, &hog);
+    for (unsigned i = 0; i < 3; i++)
+        held[i] = hold_with(fixture.pool, &hog);
     for (unsigned i = 0; i < HOGS; i++)
         hogs[i] = start(fixture.pool, "hog");
     first = start(fixture.pool, "small");
     second = start(fixture.pool, "other");
     give_back(held[0]);
-    held[0] = step(first); /* he holds nothing, the hog one */
+    held[0] = step(first); /* he holds nothing, the hog two */
     assert_non_null(held[0]);
     give_back(held[1]);
-    held[1] = step(second);
+    held[1] = step(second); /* nothing, the hog one */
     assert_non_null(held[1]);
     for (unsigned i = 0; i < HOGS; i++) { /* within a tenant: first come, first served */
         give_back(held[i % 2]);
@@ -122,8 +124,8 @@ static void the_tenant_that_holds_least_comes_first(void **state)
         held[i % 2] = step(hogs[i]);
         assert_non_null(held[i % 2]);
     }
-    give_back(held[0]);
-    give_back(held[1]);
+    for (unsigned i = 0; i < 3; i++)
+        give_back(held[i]);
     connection = hold_with(fixture.pool, &hog);
     give_back(connection);
     pool_fixture_close(&fixture);
@@ -212,11 +214,11 @@ static void one_is_not_starved_by_many(void **state)
     pool_fixture_close(&fixture);
 }
 
-/* There are more tenants than the table has places: those beyond share one, and all are served. */
-static void tenants_beyond_the_table_share_a_place(void **state)
+/* Many more tenants come and go than the table has places: those who hold are not forgotten. */
+static void tenants_come_and_go(void **state)
 {
     enum { TENANTS = 6000, HELD = 5 };
-    struct weir_pool_opts opts = pool_opts("many-tenants", 0, HELD + 1);
+    struct weir_pool_opts opts = pool_opts("passing-tenants", 0, HELD + 1);
     struct pool_fixture fixture;
     struct weir_connection *held[HELD];
     struct weir_acquire_opts acquire;
@@ -235,10 +237,63 @@ static void tenants_beyond_the_table_share_a_place(void **state)
         acquire = of_tenant(name, 0);
         held[i] = hold_with(fixture.pool, &acquire);
     }
-    acquire = of_tenant("holder-0", -1); /* known in spite of all: its share is used */
+    acquire = of_tenant("holder-0", -1);
     assert_int_equal(refusal(fixture.pool, &acquire, NULL), WEIR_ERROR_TIMEOUT);
     for (unsigned i = 0; i < HELD; i++)
         give_back(held[i]);
+    pool_fixture_close(&fixture);
+}
+
+/* At the same time there are more tenants than places: those beyond share one place, and with it
+ * one share, and all are served. */
+static void tenants_beyond_the_table_share_a_place(void **state)
+{
+    enum { PLACES = 1024, BEYOND = 8 };
+    struct rlimit files = {0};
+    struct weir_pool_opts opts = pool_opts("many-tenants", 0, 3);
+    struct pool_fixture fixture;
+    static struct weir_acquire *waiting[PLACES + BEYOND];
+    struct weir_connection *held[3], *connection;
+    unsigned served = 0;
+    char name[32];
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    if (files.rlim_max < 2 * PLACES)
+        skip(); /* a request has a descriptor */
+    files.rlim_cur = files.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    opts.tenant_share = 34; /* one each */
+    fixture = pool_fixture_open(&opts, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        struct weir_acquire_opts acquire;
+        (void)snprintf(name, sizeof(name), "holder-%u", i);
+        acquire = of_tenant(name, 0);
+        held[i] = hold_with(fixture.pool, &acquire);
+    }
+    for (unsigned i = 0; i < PLACES + BEYOND; i++) {
+        (void)snprintf(name, sizeof(name), "waiter-%u", i);
+        waiting[i] = start(fixture.pool, name);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        give_back(held[i]);
+    for (unsigned i = 0; i + 3 < PLACES; i++) { /* the first ones have places of their own */
+        connection = step(waiting[i]);
+        assert_non_null(connection);
+        give_back(connection);
+        served++;
+    }
+    /* Three connections are free, and of those beyond one at a time is served. */
+    for (unsigned i = served; i < PLACES + BEYOND; i++) {
+        for (unsigned j = i + 1; j < PLACES + BEYOND; j++)
+            assert_null(step(waiting[j]));
+        assert_int_equal(pool_stats(fixture.pool).used, 1);
+        connection = step(waiting[i]);
+        assert_non_null(connection);
+        give_back(connection);
+        served++;
+    }
+    assert_int_equal(served, PLACES + BEYOND);
     pool_fixture_close(&fixture);
 }
 
@@ -339,6 +394,7 @@ int main(void)
         cmocka_unit_test(the_tenant_that_holds_least_comes_first),
         cmocka_unit_test(without_fairness_the_first_comes_first),
         cmocka_unit_test(one_is_not_starved_by_many),
+        cmocka_unit_test(tenants_come_and_go),
         cmocka_unit_test(tenants_beyond_the_table_share_a_place),
         cmocka_unit_test(who_would_wait_in_vain_is_refused_at_once),
         cmocka_unit_test(nobody_is_refused_where_the_queue_moves),

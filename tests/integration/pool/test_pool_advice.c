@@ -93,9 +93,9 @@ static void advice_is_near_the_truth(void **state)
     print_message("%s\n", advice.text);
     assert_in_range(advice.connections_max, 2, 6);
     assert_true(advice.connections_min >= 1 && advice.connections_min <= advice.connections_max);
-    assert_false(advice.doubts & WEIR_ADVICE_FEW);
-    assert_false(advice.doubts & WEIR_ADVICE_SATURATED);
-    assert_true(advice.confidence > 0.3 && advice.confidence <= 1);
+    assert_true(advice.doubts & WEIR_ADVICE_FEW); /* some seconds are no day */
+    assert_false(advice.doubts & (WEIR_ADVICE_SATURATED | WEIR_ADVICE_SERVER));
+    assert_true(advice.confidence > 0 && advice.confidence <= 1);
     /* Little's law holds between what is told: rate times hold is what is busy of ten. */
     assert_true(advice.hold_mean_seconds > 0.0045 && advice.hold_mean_seconds < 0.02);
     assert_true(advice.arrivals_per_second > 50 && advice.arrivals_per_second < 500);
@@ -108,16 +108,23 @@ static void advice_is_near_the_truth(void **state)
     pool_fixture_close(&fixture);
 }
 
-/* Four threads that want to hold all the time, and two connections. */
+/* Four threads that want to hold all the time, and two connections, which is all that the server
+ * lets this role have. */
 static void a_pool_that_is_dry_is_advised_to_grow(void **state)
 {
     struct weir_pool_opts opts = pool_opts("dry", 0, 2);
-    struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
-    struct work work = {.pool = fixture.pool};
+    struct work work = {.rest_ms = 0};
+    PGconn *admin = admin_open();
     struct weir_pool_advice advice;
+    struct pool_fixture fixture;
     uint64_t begin_ns;
 
     (void)state;
+    admin_do(admin, "CREATE ROLE dry LOGIN CONNECTION LIMIT 2");
+    opts.conninfo = "user=dry application_name=dry";
+    opts.learn_server = 1;
+    fixture = pool_fixture_open(&opts, NULL);
+    work.pool = fixture.pool;
     work_start(&work);
     AWAIT(pool_stats(fixture.pool).acquired > 20);
     weir_pool_advice_restart(fixture.pool);
@@ -128,8 +135,12 @@ static void a_pool_that_is_dry_is_advised_to_grow(void **state)
     print_message("%s\n", advice.text);
     assert_true(advice.connections_max > 2);
     assert_true(advice.doubts & WEIR_ADVICE_SATURATED);
+    assert_true(advice.doubts & WEIR_ADVICE_SERVER);
     assert_true(advice.utilization > 0.8);
     pool_fixture_close(&fixture);
+    AWAIT(admin_connections(admin, "dry") == 0);
+    admin_do(admin, "DROP ROLE dry");
+    PQfinish(admin);
 }
 
 static void little_is_known_after_a_few_acquires(void **state)
@@ -188,7 +199,6 @@ static void the_servers_limits_are_told(void **state)
     assert_int_equal(advice.role_connections_max, 7);
     assert_int_equal(advice.database_connections_max, 50);
     assert_int_equal(advice.pools_connections_max, 14); /* at this server */
-    assert_true(advice.doubts & WEIR_ADVICE_SERVER);    /* nine are more than the role's seven */
     (void)weir_pool_unref(other);
     (void)weir_pool_unref(elsewhere);
     pool_fixture_close(&fixture);
