@@ -97,7 +97,9 @@ bool crew_submit(struct crew *crew, struct crew_job *job)
     if (!crew->is_ending && crew->queued >= crew->sleeping && crew->threads < CREW_MAX &&
         !crew_thread_start(crew))
         crew->threads++;
-    is_taken = !crew->is_ending && crew->threads > 0;
+    /* Also while it ends: a thread looks for work once more before it goes, and what follows from
+     * the last jobs (closing what was just opened) is theirs to do. */
+    is_taken = crew->threads > 0;
     if (is_taken) {
         job->next = NULL;
         *crew->last = job;

@@ -23,7 +23,7 @@ struct crew {
 };
 
 void crew_init(struct crew *crew);
-/* Never waits. False: no thread can be had, or the crew is ending; the job stays the caller's. */
+/* Never waits. False: no thread can be had, or the crew has ended; the job stays the caller's. */
 bool crew_submit(struct crew *crew, struct crew_job *job);
 /* Runs what is queued, and waits for all threads until @deadline_ns (CLOCK_MONOTONIC). False: some
  * are still busy; the crew must then not be freed. */
