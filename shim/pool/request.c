@@ -57,7 +57,8 @@ static uint64_t wait_predicted_ns(const struct weir_pool *pool)
     return (uint64_t)((pool->queue.waiting + 1) / pool->release_rate * (double)NS_PER_S);
 }
 
-/* How many requests need nobody's release: connections that are being opened for them, or may be. */
+/* How many requests need nobody's release: connections that are being opened for them, or may be.
+ */
 static uint32_t connects_open(const struct weir_pool *pool)
 {
     uint32_t max = (uint32_t)OPTION_OF(&pool->options, connections_max);

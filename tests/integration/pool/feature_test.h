@@ -49,7 +49,8 @@ static inline void give_back(struct weir_connection *connection)
     assert_int_equal(weir_connection_release(connection), 0);
 }
 
-/* The category of an acquire that is to fail; its message stays in @message, if that is not NULL. */
+/* The category of an acquire that is to fail; its message stays in @message, if that is not NULL.
+ */
 static inline int refusal(struct weir_pool *pool, const struct weir_acquire_opts *opts,
                           char message[512])
 {
@@ -137,7 +138,10 @@ struct log_book {
     unsigned count;
     struct note notes[256];
 };
-#define LOG_BOOK {.mutex = PTHREAD_MUTEX_INITIALIZER}
+#define LOG_BOOK                                                                                   \
+    {                                                                                              \
+        .mutex = PTHREAD_MUTEX_INITIALIZER                                                         \
+    }
 
 static inline void log_book_write(void *userdata, const struct weir_log_entry *entry)
 {

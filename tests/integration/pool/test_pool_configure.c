@@ -7,13 +7,13 @@ static const struct option_row {
     int32_t otherwise, least, most;
     bool has_never;
 } rows[] = {
-#define KIND_COUNT false
-#define KIND_TIME false
+#define KIND_COUNT         false
+#define KIND_TIME          false
 #define KIND_TIME_OR_NEVER true
-#define KIND_PERCENT false
-#define KIND_SWITCH false
-#define KIND_RESET false
-#define KIND_PARAMETERS false
+#define KIND_PERCENT       false
+#define KIND_SWITCH        false
+#define KIND_RESET         false
+#define KIND_PARAMETERS    false
 #define OPTION(field, kind, otherwise, least, most, what)                                          \
     {#field, offsetof(struct weir_pool_opts, field), otherwise, least, most, KIND_##kind},
 #include "shim/pool/options.def"
@@ -275,9 +275,9 @@ static void several_pools_are_filled_to_their_minimum(void **state)
     for (unsigned i = 0; i < 3; i++)
         (void)weir_pool_unref(pools[i]);
     manager = weir_manager_unref(manager);
-    AWAIT(admin_number(admin, "SELECT count(*) FROM pg_stat_activity"
-                              " WHERE application_name IN ('orders', 'reports', 'audit.log')") ==
-          0);
+    AWAIT(admin_number(admin,
+                       "SELECT count(*) FROM pg_stat_activity"
+                       " WHERE application_name IN ('orders', 'reports', 'audit.log')") == 0);
     PQfinish(admin);
 }
 

@@ -53,8 +53,7 @@ static void the_pools_own_deadline_is_for_who_names_none(void **state)
 /* A server that takes the connection and says nothing. */
 static int deaf_server(char conninfo[64])
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

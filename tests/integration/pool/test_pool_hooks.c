@@ -1,13 +1,14 @@
 /* Hooks of the service, and settings of one acquire. */
 #include "feature_test.h"
 
-/* What the hooks were called for, one letter each: c(onnect), C(onnected), a(cquire), r(eleased). */
+/* What the hooks were called for, one letter each: c(onnect), C(onnected), a(cquire), r(eleased).
+ */
 struct hooks_seen {
     pthread_mutex_t mutex;
     char calls[64];
     struct weir_pool *pool;
-    unsigned odd;    /* calls that were told something wrong */
-    char fails;      /* the letter of the hook that fails */
+    unsigned odd;     /* calls that were told something wrong */
+    char fails;       /* the letter of the hook that fails */
     unsigned hang_ms; /* before_acquire takes so long */
 };
 

@@ -101,8 +101,7 @@ static void the_last_reference_closes_the_pool(void **state)
     assert_int_equal(admin_connections(admin, "counted"), 2);
     assert_null(weir_pool_unref(weir_pool_ref(found)));
     (void)weir_pool_unref(found); /* the last one, with a connection held */
-    assert_int_equal(weir_manager_pool(fixture.manager, "counted", &found, NULL),
-                     WEIR_ERROR_USAGE);
+    assert_int_equal(weir_manager_pool(fixture.manager, "counted", &found, NULL), WEIR_ERROR_USAGE);
     AWAIT(admin_connections(admin, "counted") == 1);
     assert_string_equal(ask(held, "SELECT 'still mine'"), "still mine");
     give_back(held);

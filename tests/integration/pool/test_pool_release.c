@@ -33,7 +33,8 @@ static const struct change changes[] = {
      "SELECT CASE WHEN count(*) > 0 THEN 'dirty' ELSE 'clean' END FROM pg_locks"
      " WHERE locktype = 'advisory' AND pid = pg_backend_pid()"},
     {"cursor WITH HOLD", "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
-     "SELECT CASE WHEN count(*) > 0 THEN 'dirty' ELSE 'clean' END FROM pg_cursors WHERE name = 'c'"},
+     "SELECT CASE WHEN count(*) > 0 THEN 'dirty' ELSE 'clean' END FROM pg_cursors WHERE name = "
+     "'c'"},
 };
 enum { CHANGES = sizeof(changes) / sizeof(changes[0]) };
 
@@ -205,8 +206,7 @@ static void prepared_statements_survive_every_policy(void **state)
 static void open_transactions_are_rolled_back_and_reported(void **state)
 {
     static const char *const left[] = {
-        "INSERT INTO orders VALUES (1)",
-        "SELECT 1/0", /* the transaction has failed */
+        "INSERT INTO orders VALUES (1)", "SELECT 1/0", /* the transaction has failed */
     };
     struct log_book book = LOG_BOOK;
     struct weir_pool_opts opts = pool_opts("rollback", 0, 1);
