@@ -206,7 +206,7 @@ static void prepared_statements_survive_every_policy(void **state)
 static void open_transactions_are_rolled_back_and_reported(void **state)
 {
     static const char *const left[] = {
-        "INSERT INTO orders VALUES (1)", "SELECT 1/0", /* the transaction has failed */
+        "INSERT INTO orders VALUES (77)", "SELECT 77/0", /* the transaction has failed */
     };
     struct log_book book = LOG_BOOK;
     struct weir_pool_opts opts = pool_opts("rollback", 0, 1);
@@ -237,7 +237,7 @@ static void open_transactions_are_rolled_back_and_reported(void **state)
         assert_int_equal(note.backend_pid, pid);
         assert_int_equal(note.thread, gettid());
         assert_non_null(strstr(note.statement, i ? "SELECT" : "INSERT INTO orders"));
-        assert_null(strstr(note.statement, "1")); /* no literal is told */
+        assert_null(strstr(note.statement, "77")); /* no literal is told */
         give_back(connection);
     }
     assert_int_equal(pool_stats(fixture.pool).rolled_back, 2);
@@ -406,6 +406,29 @@ static void leftovers_of_direct_use_reach_nobody_with_all(void **state)
     leftovers_reach_nobody("leftovers-all", WEIR_RESET_ALL);
 }
 
+/* The request to cancel may be there before its statement, and is sent again: nothing runs on. */
+static void nothing_runs_on_after_its_release(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("runs-on", 0, 4);
+    struct pool_fixture fixture;
+    PGconn *admin = admin_open();
+
+    (void)state;
+    opts.connect_rate_max = 1000;
+    fixture = pool_fixture_open(&opts, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        struct weir_connection *connection = hold(fixture.pool);
+        leave_running(weir_connection_pgconn(connection));
+        give_back(connection);
+    }
+    AWAIT(admin_number(admin, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                              " AND query LIKE 'SELECT pg_sleep%'") == 0);
+    print_message("%lu of 100 connections were replaced\n",
+                  (unsigned long)pool_stats(fixture.pool).closed);
+    pool_fixture_close(&fixture);
+    PQfinish(admin);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 static void a_reset_that_takes_too_long_replaces_the_connection(void **state)
@@ -470,6 +493,7 @@ int main(void)
         cmocka_unit_test(open_transactions_are_rolled_back_and_reported),
         cmocka_unit_test(leftovers_of_direct_use_reach_nobody),
         cmocka_unit_test(leftovers_of_direct_use_reach_nobody_with_all),
+        cmocka_unit_test(nothing_runs_on_after_its_release),
         cmocka_unit_test(a_reset_that_takes_too_long_replaces_the_connection),
         cmocka_unit_test(a_discarded_connection_is_closed),
     };
