@@ -258,7 +258,7 @@ static void leaks_tell(struct look *look)
 /* Returns when to look again. */
 static uint64_t pool_look(struct weir_pool *pool, struct look *look)
 {
-    uint64_t due_ns, next_ns;
+    uint64_t next_ns;
 
     look->pool = pool;
     look->now_ns = clock_monotonic_ns();
@@ -273,14 +273,13 @@ static uint64_t pool_look(struct weir_pool *pool, struct look *look)
     requests_expire(look);
     measure(look);
     pool_settle(pool);
-    due_ns = connect_due_ns(pool, look->now_ns);
     look->is_busy |= pool->queue.waiting > 0;
     next_ns = look->now_ns + (look->is_busy ? LOOK_BUSY_MS : LOOK_QUIET_MS) * NS_PER_MS;
     if (look->expires_ns < next_ns)
         next_ns = look->expires_ns;
     pool_unlock(pool);
     leaks_tell(look);
-    return due_ns < next_ns ? due_ns : next_ns;
+    return next_ns;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
