@@ -133,16 +133,26 @@ static void exchange_give_up(struct exchange *exchange)
     slot_lose(exchange->slot, false);
 }
 
-void exchange_cancel(struct exchange *exchange)
+static void exchange_cancel_until(struct exchange *exchange, uint64_t grace_ns)
 {
     struct slot *slot = exchange->slot;
 
     if (exchange->grace_ns)
         return;
-    exchange->grace_ns = clock_monotonic_ns() + CANCEL_GRACE_MS * NS_PER_MS;
+    exchange->grace_ns = grace_ns;
     pool_probe(slot->pool)->cancel(slot->probe);
     if (!server_cancel_send(slot->cancel, pool_crew(slot->pool)))
         exchange_give_up(exchange);
+}
+
+uint64_t exchange_patience_ns(const struct exchange *exchange)
+{
+    return clock_monotonic_ns() + OPTION_NS(pool_options(exchange->slot->pool), reset_timeout_ms);
+}
+
+void exchange_cancel(struct exchange *exchange)
+{
+    exchange_cancel_until(exchange, exchange_patience_ns(exchange));
 }
 
 static void exchange_look_at_time(struct exchange *exchange)
@@ -157,7 +167,7 @@ static void exchange_look_at_time(struct exchange *exchange)
             exchange_give_up(exchange);
     } else if (now_ns >= exchange->deadline_ns) {
         exchange->is_timed_out = true;
-        exchange_cancel(exchange);
+        exchange_cancel_until(exchange, now_ns + CANCEL_GRACE_MS * NS_PER_MS);
     }
 }
 

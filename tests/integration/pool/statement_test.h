@@ -82,9 +82,20 @@ static inline void refused(struct weir_connection *connection, const char *sql,
 
     if (r != (int)category || weir_error_category(error) != category ||
         strcmp(weir_error_sqlstate(error), sqlstate) != 0)
-        fail_msg("%s: %d, %s %s: %s", sql ? sql : "NULL", r, weir_error_category_name(weir_error_category(error)),
-                 weir_error_sqlstate(error), weir_error_message(error));
+        fail_msg("%s: %d, %s %s: %s", sql ? sql : "NULL", r,
+                 weir_error_category_name(weir_error_category(error)), weir_error_sqlstate(error),
+                 weir_error_message(error));
     assert_null(result);
     assert_string_not_equal(weir_error_message(error), "");
     weir_error_free(error);
+}
+
+/* A call failed as it must. Ends the error, so that the next one can be expected. */
+static inline void expect(int r, enum weir_error_category category, struct weir_error **error)
+{
+    if (r != (int)category || weir_error_category(*error) != category)
+        fail_msg("%d, %s: %s", r, weir_error_category_name(weir_error_category(*error)),
+                 weir_error_message(*error));
+    weir_error_free(*error);
+    *error = NULL;
 }

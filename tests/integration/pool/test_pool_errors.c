@@ -55,17 +55,14 @@ static void one_statement_each(void **state)
         {"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
          "SET transaction_isolation = 'none such'",
          WEIR_ERROR_DATA, "22023"},
-        {"CREATE TABLE t (LIKE accounts INCLUDING ALL) INHERITS (accounts) PARTITION OF accounts",
-         WEIR_ERROR_SYNTAX, "42601"},
         {"SELECT lo_open(1, 262144)", WEIR_ERROR_SYNTAX, "42704"},
-        {"DROP ROLE CURRENT_USER", WEIR_ERROR_LOCK, "55006"},
+        {"DROP ROLE postgres", WEIR_ERROR_LOCK, "55006"},
         {"DROP DATABASE no_such", WEIR_ERROR_OBJECT, "3D000"},
         {"COMMIT PREPARED 'no_such'", WEIR_ERROR_SYNTAX, "42704"},
         {"SELECT currval('accounts')", WEIR_ERROR_SYNTAX, "42809"},
         {"CREATE SEQUENCE s; SELECT currval('s')", WEIR_ERROR_OBJECT, "55000"},
         {"DO $$ BEGIN COMMIT; END $$; SELECT 1", WEIR_ERROR_TRANSACTION, "2D000"},
-        {"ALTER SYSTEM SET no.such.thing.at.all.x = 1; ALTER TABLE accounts ALTER id TYPE xml",
-         WEIR_ERROR_TRANSACTION, "25001"},
+        {"SELECT 1; VACUUM", WEIR_ERROR_TRANSACTION, "25001"},
     };
 
     (void)state;
