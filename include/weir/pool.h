@@ -165,6 +165,8 @@ WEIR_API int weir_connection_release(struct weir_connection *connection);
 /** libpq's own connection, for anything that libweir does not do. NULL if it is not held. Valid
  * until release; must not be closed. It is in blocking mode. */
 WEIR_API PGconn *weir_connection_pgconn(struct weir_connection *connection);
+/** The server process that it is connected to; 0 if it is not held. */
+WEIR_API uint32_t weir_connection_backend_pid(const struct weir_connection *connection);
 /** Marks it as not to be used again: closed on release. */
 WEIR_API void weir_connection_discard(struct weir_connection *connection);
 

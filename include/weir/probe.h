@@ -132,6 +132,18 @@ WEIR_API void weir_probe_acquire_end(struct weir_probe_acquire *acquire,
 /** The connection went back to the pool. */
 WEIR_API void weir_probe_release(struct weir_probe_connection *connection);
 
+/** Both halves of an acquire at once, where @connection was at hand and nobody waited: cheaper, and
+ *  recorded as a wait of 0. @pool is the connection's. */
+WEIR_API void weir_probe_acquire_immediate(struct weir_probe_pool *pool,
+                                           struct weir_probe_connection *connection,
+                                           const char *call_site);
+
+enum weir_probe_release_flag {
+    WEIR_PROBE_RELEASE_ROLLED_BACK = 1u << 0 /**< the pool rolled an open transaction back */
+};
+/** weir_probe_release(), and what is to be said of it: enum weir_probe_release_flag. */
+WEIR_API void weir_probe_release_noting(struct weir_probe_connection *connection, uint32_t flags);
+
 enum weir_statement_flag {
     WEIR_STATEMENT_PIPELINED = 1u << 0,
     WEIR_STATEMENT_SINGLE_ROW = 1u << 1,
@@ -209,6 +221,11 @@ WEIR_API void weir_probe_call_site_set(const char *call_site);
  * library, which set it to their own __builtin_return_address(0) before each statement. NULL: the
  * caller again. */
 WEIR_API void weir_probe_caller_set(const void *return_address);
+
+/** While set, the connections that the calling thread opens through a database library are reported
+ * by the program itself, so that libweir_preload.so does not follow them: neither then nor later.
+ * Everything is counted once. */
+WEIR_API void weir_probe_connects_covered(int is_covered);
 
 /** What this process says of itself; all optional, before the first pool or connection. */
 struct weir_probe_identity {

@@ -7,6 +7,7 @@
  * error is WEIR_ERROR_TIMEOUT. */
 #pragma once
 
+#include "base/view.h"
 #include "shim/pool/slot.h"
 
 enum { CANCEL_GRACE_MS = 40 };

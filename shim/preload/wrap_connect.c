@@ -3,6 +3,7 @@
 #include "shim/preload/attempt.h"
 #include "shim/preload/cancels.h"
 #include "shim/preload/observe.h"
+#include "shim/probe/table.h"
 
 struct opening {
     struct call call;
@@ -23,7 +24,8 @@ static void opening_look(struct opening *opening, const void *caller, const void
     opening->attempt = NULL;
     if (is_part && outer_call.attempt && (uintptr_t)frame < (uintptr_t)outer_call.frame)
         opening->call.is_inner = true;
-    if (opening->call.is_inner || !opening->call.libpq || observe_caller(&opening->call))
+    if (opening->call.is_inner || !opening->call.libpq || probe_table()->connects_are_covered() ||
+        observe_caller(&opening->call))
         return;
     opening->attempt = attempt_new(opening->call.libpq);
 }

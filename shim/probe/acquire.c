@@ -57,12 +57,25 @@ static void waiter_show(const struct segment *segment, struct acquire *acquire,
     board_entry_close(&waiter->sequence);
 }
 
+static void acquire_origin(const struct segment *segment, const char *call_site, const void *caller,
+                           struct origin *ret)
+{
+    struct view site = {call_site, call_site ? strnlen(call_site, NAME_TEXT_MAX) : 0};
+
+    origin_of_thread(segment, ret);
+    if (site.length) {
+        ret->call_site = name_id(site);
+        (void)names_announce(segment, NAME_CALL_SITE, ret->call_site, site,
+                             0); /* refused: counted; told again at the next acquire */
+    }
+    origin_add_caller(segment, caller, ret);
+}
+
 void acquire_begin(struct weir_probe_pool *pool, struct weir_probe_acquire *room,
                    const char *call_site, const void *caller)
 {
     const struct segment *segment = segment_enter();
     struct acquire *acquire;
-    struct view site = {call_site, call_site ? strnlen(call_site, NAME_TEXT_MAX) : 0};
 
     if (!room)
         return;
@@ -70,13 +83,7 @@ void acquire_begin(struct weir_probe_pool *pool, struct weir_probe_acquire *room
     acquire->target = NULL;
     if (!pool || !segment)
         return;
-    origin_of_thread(segment, &acquire->origin);
-    if (site.length) {
-        acquire->origin.call_site = name_id(site);
-        (void)names_announce(segment, NAME_CALL_SITE, acquire->origin.call_site, site,
-                             0); /* refused: counted; told again at the next acquire */
-    }
-    origin_add_caller(segment, caller, &acquire->origin);
+    acquire_origin(segment, call_site, caller, &acquire->origin);
     acquire->target = atomic_load_explicit(&pool->main, memory_order_acquire);
     acquire->generation = segment->generation;
     acquire->begin_ns = probe_clock_ns();
@@ -153,14 +160,37 @@ void acquire_end(struct weir_probe_acquire *room, struct weir_probe_connection *
     acquire->target = NULL;
 }
 
-void acquire_release(struct weir_probe_connection *connection)
+void acquire_immediate(struct weir_probe_pool *pool, struct weir_probe_connection *connection,
+                       const char *call_site, const void *caller)
+{
+    const struct segment *segment = pool && connection ? connection_enter(connection) : NULL;
+    struct acquire acquire;
+
+    if (!segment)
+        return;
+    acquire_origin(segment, call_site, caller, &acquire.origin);
+    acquire.begin_ns = probe_clock_ns();
+    hold_end(segment, connection, acquire.begin_ns, true);
+    hold_begin(connection, HOLD_ACQUIRED, acquire.begin_ns, 0, &acquire.origin);
+    acquire_record(segment, &acquire, connection, WEIR_FAILURE_NONE, NULL, acquire.begin_ns);
+    connection_show(segment, connection, acquire.begin_ns);
+}
+
+void acquire_release_noting(struct weir_probe_connection *connection, uint32_t flags)
 {
     const struct segment *segment = connection ? connection_enter(connection) : NULL;
     uint64_t now_ns;
 
     if (!segment || connection->hold.kind != HOLD_ACQUIRED)
         return;
+    if (flags & WEIR_PROBE_RELEASE_ROLLED_BACK)
+        connection->hold.flags |= RELEASE_ROLLED_BACK;
     now_ns = probe_clock_ns();
     hold_end(segment, connection, now_ns, true);
     connection_show(segment, connection, now_ns);
+}
+
+void acquire_release(struct weir_probe_connection *connection)
+{
+    acquire_release_noting(connection, 0);
 }

@@ -114,16 +114,28 @@ static int site_search_object(struct dl_phdr_info *object, size_t size, void *ar
     return 1;
 }
 
-static uint64_t site_find(const struct segment *segment, uintptr_t address)
+size_t call_site_text(uintptr_t address, char *text, size_t capacity)
 {
     struct site_search search = {.address = address};
-    struct view text;
-    uint64_t id;
+    size_t length;
 
     (void)dl_iterate_phdr(site_search_object, &search); /* its result is is_found */
-    if (!search.is_found)
+    length = search.is_found ? search.length : 0;
+    if (length >= capacity)
+        length = capacity - 1;
+    memcpy(text, search.text, length);
+    text[length] = 0;
+    return length;
+}
+
+static uint64_t site_find(const struct segment *segment, uintptr_t address)
+{
+    char found[SITE_TEXT_MAX + 1];
+    struct view text = {found, call_site_text(address, found, sizeof(found))};
+    uint64_t id;
+
+    if (!text.length)
         return 0;
-    text = (struct view){search.text, search.length};
     id = name_id(text);
     (void)names_announce(segment, NAME_CALL_SITE, id, text,
                          0); /* the caller looks whether it was */

@@ -22,6 +22,10 @@ static inline struct call_site *call_site_entry(uint64_t address)
     return &call_sites[(address ^ address >> 10) % CALL_SITES];
 }
 
+/* What names the code at @address, as text with its NUL, cut to @capacity; 0: it lies in no known
+ * object. Searches the loaded objects. */
+size_t call_site_text(uintptr_t address, char *text, size_t capacity);
+
 /* The first sight of an address in this epoch: searches the loaded objects, announces. */
 uint64_t call_site_learn(const struct segment *segment, uint64_t address);
 

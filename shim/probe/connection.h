@@ -38,6 +38,8 @@ struct hold {
     uint64_t executing_ns, idle_in_transaction_ns, idle_ns;
     uint64_t wait_ns;    /* of its acquire; UNKNOWN_NS if that was not seen */
     uint32_t statements; /* begun, = newest sequence */
+    uint32_t flags;      /* enum event_flag: what its release is to say */
+    uint32_t epoch;      /* in which its origin's names were announced for its statements */
     enum hold_kind kind;
     struct origin origin;
 };

@@ -1,6 +1,7 @@
 #include "shim/probe/hold.h"
 
 #include "shim/probe/lanes.h"
+#include "shim/probe/names.h"
 
 enum { HOLD_ID_BLOCK = 1 << 20 };
 
@@ -54,6 +55,7 @@ static void hold_record(const struct segment *segment, struct weir_probe_connect
     };
     connection_event_head(segment, connection, RECORD_RELEASE, length, now_ns, &release->head);
     release->head.sequence = hold->statements;
+    release->head.flags = hold->flags;
     if (has_context) {
         release->head.flags |= EVENT_HAS_CONTEXT;
         origin_write(&hold->origin, 0, connection->backend_pid,
@@ -74,4 +76,24 @@ void hold_end(const struct segment *segment, struct weir_probe_connection *conne
     connection->hold.id = 0;
     connection->hold.statements = 0;
     connection->oldest_open = 0;
+}
+
+/* Who acquired may have said it for that one acquire only: after a raised epoch no thread would
+ * announce the names again. */
+void hold_lend_context(const struct segment *segment, struct hold *hold, struct origin *ret)
+{
+    uint32_t epoch = segment_epoch(segment);
+    uint64_t call_site = ret->call_site;
+    bool is_done = true;
+
+    if (hold->epoch != epoch) {
+        if (hold->origin.tenant)
+            is_done &= names_announce_known(segment, NAME_TENANT, hold->origin.tenant);
+        if (hold->origin.tracestate)
+            is_done &= names_announce_known(segment, NAME_TRACESTATE, hold->origin.tracestate);
+        if (is_done)
+            hold->epoch = epoch;
+    }
+    *ret = hold->origin;
+    ret->call_site = call_site;
 }

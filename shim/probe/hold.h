@@ -38,6 +38,10 @@ static inline bool hold_is_over(const struct weir_probe_connection *connection)
            !connection->transaction.begin_ns;
 }
 
+/* Tenant and trace of the acquire, for a statement in its hold whose thread says nothing of its
+ * own. */
+void hold_lend_context(const struct segment *segment, struct hold *hold, struct origin *ret);
+
 /* Ends the hold: its release is recorded if @has_record. The board is the caller's. */
 void hold_end(const struct segment *segment, struct weir_probe_connection *connection,
               uint64_t now_ns, bool has_record);

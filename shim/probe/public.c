@@ -45,6 +45,12 @@ const struct probe_table weir_probe_v1 = {
     .caller_set = thread_caller_set,
     .identify = process_identify,
     .observed = process_observed,
+    .acquire_immediate = acquire_immediate,
+    .release_noting = acquire_release_noting,
+    .connects_covered = thread_connects_covered,
+    .connects_are_covered = thread_connects_are_covered,
+    .context_save = thread_context_save,
+    .context_restore = thread_context_restore,
 };
 
 static _Atomic(const struct probe_table *) table_chosen;
@@ -80,6 +86,11 @@ static inline const struct probe_table *table(void)
     const struct probe_table *chosen = atomic_load_explicit(&table_chosen, memory_order_acquire);
 
     return __builtin_expect(chosen != NULL, 1) ? chosen : table_choose();
+}
+
+const struct probe_table *probe_table(void)
+{
+    return table();
 }
 
 #define CALLER __builtin_return_address(0)
@@ -138,6 +149,17 @@ void weir_probe_acquire_end(struct weir_probe_acquire *acquire,
 void weir_probe_release(struct weir_probe_connection *connection)
 {
     table()->release(connection);
+}
+
+void weir_probe_acquire_immediate(struct weir_probe_pool *pool,
+                                  struct weir_probe_connection *connection, const char *call_site)
+{
+    table()->acquire_immediate(pool, connection, call_site, CALLER);
+}
+
+void weir_probe_release_noting(struct weir_probe_connection *connection, uint32_t flags)
+{
+    table()->release_noting(connection, flags);
 }
 
 void weir_probe_statement_begin(struct weir_probe_connection *connection,
@@ -223,6 +245,11 @@ void weir_probe_call_site_set(const char *call_site)
 void weir_probe_caller_set(const void *return_address)
 {
     table()->caller_set(return_address);
+}
+
+void weir_probe_connects_covered(int is_covered)
+{
+    table()->connects_covered(is_covered);
 }
 
 void weir_probe_identify(const struct weir_probe_identity *identity)

@@ -146,6 +146,10 @@ static const struct segment *statement_enter(struct weir_probe_connection *conne
     statement->generation = segment->generation;
     statement->flags = event_flags(flags);
     origin_of_thread(segment, &statement->origin);
+    if (__builtin_expect(connection->hold.origin.has_context && !statement->origin.has_context &&
+                             connection->hold.kind == HOLD_ACQUIRED,
+                         0))
+        hold_lend_context(segment, &connection->hold, &statement->origin);
     return segment;
 }
 

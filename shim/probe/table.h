@@ -3,8 +3,21 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/view.h"
 #include "include/weir/probe.h"
+
+/* What a thread says of its request, while another is said for a moment. Opaque to who keeps it. */
+struct probe_context {
+    uint8_t trace_id[16];
+    uint8_t parent_span_id[8];
+    uint64_t tenant;
+    uint64_t tracestate;
+    uint32_t epoch;
+    uint8_t trace_flags;
+    bool has_context;
+};
 
 struct probe_table {
     size_t size;
@@ -49,4 +62,17 @@ struct probe_table {
     void (*caller_set)(const void *return_address);
     void (*identify)(const struct weir_probe_identity *identity);
     void (*observed)(enum weir_observed observed, uint32_t library_version);
+    void (*acquire_immediate)(struct weir_probe_pool *pool,
+                              struct weir_probe_connection *connection, const char *call_site,
+                              const void *caller);
+    void (*release_noting)(struct weir_probe_connection *connection, uint32_t flags);
+    void (*connects_covered)(int is_covered);
+    int (*connects_are_covered)(void); /* asked by the preload, of the calling thread */
+    /* For whoever sets tenant or trace for one acquire: the calling thread's own, taken away before
+     * and put back after. */
+    void (*context_save)(struct probe_context *ret);
+    void (*context_restore)(const struct probe_context *context);
 };
+
+/* The functions of the process's one probe. */
+const struct probe_table *probe_table(void);

@@ -18,7 +18,7 @@ void thread_arrive(void)
     struct thread *self = &thread_self;
     uint32_t arrival = atomic_fetch_add_explicit(&threads_arrived, 1, memory_order_relaxed);
 
-    self->lane = (uint8_t)(arrival % SEGMENT_LANES + 1);
+    self->lane = (arrival % SEGMENT_LANES + 1) & 0x7f;
     if (!self->number)
         self->number = (uint32_t)syscall(SYS_gettid);
 }
@@ -113,4 +113,42 @@ void thread_trace_set(const char *traceparent, const char *tracestate)
     self->trace_flags = parsed.flags;
     self->tracestate = thread_name_set(NAME_TRACESTATE, tracestate);
     thread_context_note(self);
+}
+
+void thread_connects_covered(int is_covered)
+{
+    thread_self.is_covered = is_covered != 0;
+}
+
+int thread_connects_are_covered(void)
+{
+    return thread_self.is_covered;
+}
+
+void thread_context_save(struct probe_context *ret)
+{
+    const struct thread *self = &thread_self;
+
+    memcpy(ret->trace_id, self->trace_id, sizeof(ret->trace_id));
+    memcpy(ret->parent_span_id, self->parent_span_id, sizeof(ret->parent_span_id));
+    ret->tenant = self->tenant;
+    ret->tracestate = self->tracestate;
+    ret->epoch = self->epoch;
+    ret->trace_flags = self->trace_flags;
+    ret->has_context = self->has_context;
+}
+
+/* With the epoch: the names that return may not have been announced in the one that was reached
+ * meanwhile. */
+void thread_context_restore(const struct probe_context *context)
+{
+    struct thread *self = &thread_self;
+
+    memcpy(self->trace_id, context->trace_id, sizeof(self->trace_id));
+    memcpy(self->parent_span_id, context->parent_span_id, sizeof(self->parent_span_id));
+    self->tenant = context->tenant;
+    self->tracestate = context->tracestate;
+    self->epoch = context->epoch & THREAD_EPOCH_MASK;
+    self->trace_flags = context->trace_flags;
+    self->has_context = context->has_context;
 }

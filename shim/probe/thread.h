@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "shim/probe/segment.h"
+#include "shim/probe/table.h"
 
 enum { THREAD_EPOCH_MASK = 0x7fff };
 
@@ -19,11 +20,13 @@ struct thread {
     uint32_t number;          /* the kernel's thread id; 0: not asked yet */
     uint16_t epoch : 15;      /* low bits of the one in which the names above were last announced */
     uint16_t has_context : 1; /* a trace, tenant or tracestate is set */
-    uint8_t lane;             /* own lane + 1; 0: none yet */
+    uint8_t lane : 7;         /* own lane + 1; 0: none yet */
+    uint8_t is_covered : 1;   /* of thread_connects_covered() */
     uint8_t trace_flags;
 };
 
 static_assert(sizeof(struct thread) == 64, "the surplus of static TLS is small");
+static_assert(SEGMENT_LANES + 1 < 1 << 7, "seven bits hold a lane's number");
 
 extern __thread struct thread thread_self;
 
@@ -56,3 +59,9 @@ void thread_tenant_set(const char *tenant);
 void thread_trace_set(const char *traceparent, const char *tracestate);
 void thread_call_site_set(const char *call_site);
 void thread_caller_set(const void *return_address);
+void thread_connects_covered(int is_covered);
+
+/* Of the table: what table.h says. */
+int thread_connects_are_covered(void);
+void thread_context_save(struct probe_context *ret);
+void thread_context_restore(const struct probe_context *context);

@@ -1,0 +1,96 @@
+#include "shim/pool/target.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "shim/pool/failure.h"
+
+static void conninfo_freep(PQconninfoOption **options)
+{
+    PQconninfoFree(*options);
+}
+
+static const char *option_value(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options && options->keyword; options++)
+        if (!strcmp(options->keyword, keyword))
+            return options->val && *options->val ? options->val : NULL;
+    return NULL;
+}
+
+/* What @conninfo says, else the environment and libpq's defaults. */
+static const char *told_value(const PQconninfoOption *told, const PQconninfoOption *defaults,
+                              const char *keyword)
+{
+    const char *value = option_value(told, keyword);
+
+    return value ? value : option_value(defaults, keyword);
+}
+
+/* The @number-th part of a list; the only part of a list of one stands for all if @is_shared. */
+static char *list_part(const char *list, unsigned number, bool is_shared)
+{
+    if (!list || (is_shared && !strchr(list, ',')))
+        return list ? strdup(list) : NULL;
+    for (; number; number--) {
+        list = strchr(list, ',');
+        if (!list++)
+            return NULL;
+    }
+    return *list && *list != ',' ? strndup(list, strcspn(list, ",")) : NULL;
+}
+
+static unsigned list_count(const char *list)
+{
+    unsigned count = list ? 1 : 0;
+
+    for (; list && (list = strchr(list, ',')); list++)
+        count++;
+    return count;
+}
+
+int target_init(struct target *target, const char *conninfo, struct weir_error **ret_error)
+{
+    CLEANUP(conninfo_freep) PQconninfoOption *told = PQconninfoParse(conninfo, NULL);
+    CLEANUP(conninfo_freep) PQconninfoOption *defaults = PQconndefaults();
+    const char *host, *hostaddr, *port, *database, *attributes;
+
+    memset(target, 0, sizeof(*target));
+    if (!told || !defaults)
+        return failure_memory(ret_error);
+    host = told_value(told, defaults, "host");
+    hostaddr = told_value(told, defaults, "hostaddr");
+    port = told_value(told, defaults, "port");
+    database = told_value(told, defaults, "dbname");
+    attributes = told_value(told, defaults, "target_session_attrs");
+    target->count = list_count(hostaddr) ? list_count(hostaddr) : list_count(host);
+    if (target->count > TARGET_HOSTS_MAX)
+        return failure(ret_error, WEIR_ERROR_USAGE, "conninfo: %u hosts are more than %d",
+                       target->count, TARGET_HOSTS_MAX);
+    if (!target->count)
+        target->count = 1;
+    for (unsigned i = 0; i < target->count; i++)
+        target->hosts[i] = (struct target_host){
+            .host = list_part(host, i, false),
+            .hostaddr = list_part(hostaddr, i, false),
+            .port = list_part(port, i, true),
+        };
+    if (!database)
+        database = told_value(told, defaults, "user");
+    target->database = database ? strdup(database) : NULL;
+    target->prefers_standby = attributes && !strcmp(attributes, "prefer-standby");
+    return 0;
+}
+
+void target_deinit(struct target *target)
+{
+    for (unsigned i = 0; i < target->count; i++) {
+        free(target->hosts[i].host);
+        free(target->hosts[i].hostaddr);
+        free(target->hosts[i].port);
+    }
+    free(target->database);
+    memset(target, 0, sizeof(*target));
+}

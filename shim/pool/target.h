@@ -1,0 +1,25 @@
+/* Where a pool connects to: the hosts of its conninfo, tried one after the other with a share of
+ * the time each, since one that does not answer must not use up the time of the next. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "include/weir/error.h"
+
+enum { TARGET_HOSTS_MAX = 16 };
+
+struct target_host {
+    char *host, *hostaddr, *port; /* NULL: as libpq decides */
+};
+
+struct target {
+    unsigned count; /* at least 1 */
+    struct target_host hosts[TARGET_HOSTS_MAX];
+    char *database;
+    bool prefers_standby; /* two rounds: a standby, then any */
+};
+
+/* From a conninfo that options_check() accepted, with libpq's environment and defaults. */
+int target_init(struct target *target, const char *conninfo, struct weir_error **ret_error);
+void target_deinit(struct target *target);
