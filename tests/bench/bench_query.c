@@ -24,16 +24,24 @@ enum {
     THREADS_MAX = 64,
     WARM_UP = 20, /* a thread's requests before the clock runs: its connection, its first record */
     REQUESTS_BETWEEN = 64, /* a thread empties the lanes after so many */
-    ACCOUNTS = 100000      /* of pgbench -i -s 1 */
+    KEYS = 99000           /* of the 100,000 accounts of pgbench -i -s 1 */
 };
 
-static const char query[] = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
-static const char prepared_name[] = "by_key";
+/* What is asked of pgbench's tables, by a key at random: as little as can be, and some more. */
+static const struct query {
+    const char *name, *sql;
+} queries[] = {
+    {"one_row", "SELECT abalance FROM pgbench_accounts WHERE aid = $1"},
+    {"thousand_rows", "SELECT count(*), sum(abalance), max(filler) FROM pgbench_accounts "
+                      "WHERE aid BETWEEN $1::int AND $1::int + 999"},
+};
+enum { QUERIES = sizeof(queries) / sizeof(queries[0]) };
 
 struct worker {
     void (*request)(struct worker *worker);
     pthread_t thread;
     PGconn *kept;
+    const struct query *query;
     unsigned requests;
     uint32_t random;
     bool is_prepared;
@@ -55,7 +63,7 @@ _Noreturn static void fail(const char *doing, const char *why)
 static void key_next(struct worker *worker, char key[16])
 {
     worker->random = worker->random * 1664525u + 1013904223u;
-    (void)snprintf(key, 16, "%u", (worker->random >> 8) % ACCOUNTS + 1);
+    (void)snprintf(key, 16, "%u", (worker->random >> 8) % KEYS + 1);
 }
 
 static void result_check(PGresult *result, const PGconn *conn)
@@ -77,49 +85,50 @@ static void request_pool(struct worker *worker)
 
     key_next(worker, key);
     if (weir_pool_acquire(pool, NULL, &connection, &error) ||
-        weir_execute(connection, query, &opts, &result, &error))
+        weir_execute(connection, worker->query->sql, &opts, &result, &error))
         fail("pool", weir_error_message(error));
     result_check(result, NULL);
     if (weir_connection_release(connection))
         fail("release", "refused");
 }
 
-static PGresult *execute_bare(PGconn *conn, bool is_prepared, const char *key)
+static void execute_bare(struct worker *worker, PGconn *conn)
 {
+    char key[16];
     const char *const values[] = {key};
 
-    return is_prepared ? PQexecPrepared(conn, prepared_name, 1, values, NULL, NULL, 0)
-                       : PQexecParams(conn, query, 1, NULL, values, NULL, NULL, 0);
+    key_next(worker, key);
+    result_check(worker->is_prepared
+                     ? PQexecPrepared(conn, worker->query->name, 1, values, NULL, NULL, 0)
+                     : PQexecParams(conn, worker->query->sql, 1, NULL, values, NULL, NULL, 0),
+                 conn);
 }
 
-static PGconn *peer_connect(bool is_prepared)
+static PGconn *peer_connect(void)
 {
     PGconn *conn = PQconnectdb(peer_conninfo);
 
     if (PQstatus(conn) != CONNECTION_OK)
         fail("connect", PQerrorMessage(conn));
-    if (is_prepared)
-        PQclear(PQprepare(conn, prepared_name, query, 1, NULL)); /* its use tells if it failed */
     return conn;
 }
 
 static void request_kept(struct worker *worker)
 {
-    char key[16];
-
-    if (!worker->kept)
-        worker->kept = peer_connect(worker->is_prepared);
-    key_next(worker, key);
-    result_check(execute_bare(worker->kept, worker->is_prepared, key), worker->kept);
+    if (!worker->kept) {
+        worker->kept = peer_connect();
+        for (unsigned i = 0; worker->is_prepared && i < QUERIES; i++)
+            PQclear(PQprepare(worker->kept, queries[i].name, queries[i].sql, 1,
+                              NULL)); /* if it failed its use tells */
+    }
+    execute_bare(worker, worker->kept);
 }
 
 static void request_connect(struct worker *worker)
 {
-    PGconn *conn = peer_connect(false);
-    char key[16];
+    PGconn *conn = peer_connect();
 
-    key_next(worker, key);
-    result_check(execute_bare(conn, false, key), conn);
+    execute_bare(worker, conn);
     PQfinish(conn);
 }
 
@@ -205,7 +214,7 @@ static void (*request_of(const char *kind))(struct worker *worker)
 
 int main(int argc, char **argv)
 {
-    unsigned threads, prepared;
+    unsigned threads, query, prepared;
     char line[128], kind[16];
 
     if (argc != 4) {
@@ -218,12 +227,14 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof(line), stdin)) {
         struct worker model = {0};
 
-        if (sscanf(line, "%15s %u %u %u", kind, &threads, &model.requests, &prepared) != 4 ||
-            !threads || threads > THREADS_MAX || !model.requests || prepared > 1 ||
-            !(model.request = request_of(kind))) {
+        if (sscanf(line, "%15s %u %u %u %u", kind, &threads, &model.requests, &query, &prepared) !=
+                5 ||
+            !threads || threads > THREADS_MAX || !model.requests || query >= QUERIES ||
+            prepared > 1 || !(model.request = request_of(kind))) {
             fprintf(stderr, "bench_query: no turn: %s", line);
             return 2;
         }
+        model.query = &queries[query];
         model.is_prepared = prepared == 1;
         turn(&model, threads);
     }

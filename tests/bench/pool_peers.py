@@ -15,7 +15,7 @@ import statistics
 import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+sys.path.insert(0, os.path.realpath(os.path.join(os.path.dirname(__file__), "../integration")))
 
 import harness  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402

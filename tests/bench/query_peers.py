@@ -13,7 +13,7 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+sys.path.insert(0, os.path.realpath(os.path.join(os.path.dirname(__file__), "../integration")))
 
 import harness  # noqa: E402
 from harness.pgbouncer import PgBouncer  # noqa: E402
@@ -22,9 +22,12 @@ from harness.turns import Turns  # noqa: E402
 
 PROCESSES = 6
 QUARTETS = 30  # of turns, a process
-REQUESTS = 400  # a thread and turn
 BOUNCER_QUARTETS = 10
 OVERHEAD_BUDGET = 1.01
+
+# bench_query's queries: their number there, what they are, requests a thread and turn
+ONE_ROW = (0, "one row by key", 400)
+THOUSAND_ROWS = (1, "sum of 1,000 rows", 100)
 
 
 def quartet(program, number, kinds, *words):
@@ -47,40 +50,44 @@ def row(name, peer_name, pairs, field, budget):
         "holds": None if budget is None else ratio <= budget}), flush=True)
 
 
-def compare_libpq(postgres, host, transport, is_prepared):
+def compare_libpq(postgres, host, transport, query, is_prepared):
+    number, what, requests = query
     program = harness.built("bench_turns/bench_query")
     conninfo = f"host={host} dbname=bench"
+    words = (1, requests, number, is_prepared)
     pairs = []
     for _ in range(PROCESSES):
         with Turns([program, conninfo, conninfo, "1"], postgres.env("bench")) as turns:
-            quartet(turns, 0, ("pool", "kept"), 1, REQUESTS, is_prepared)
-            pairs += [quartet(turns, number, ("pool", "kept"), 1, REQUESTS, is_prepared)
-                      for number in range(QUARTETS)]
+            quartet(turns, 0, ("pool", "kept"), *words)
+            pairs += [quartet(turns, turn, ("pool", "kept"), *words)
+                      for turn in range(QUARTETS)]
     dropped = sum(ours["dropped"] for ours, _ in pairs)
     if dropped:
-        print(f"query, {transport}: {dropped:.0f} events found no place", file=sys.stderr)
+        print(f"{what}, {transport}: {dropped:.0f} events found no place", file=sys.stderr)
     how = "prepared" if is_prepared else "with parameters"
-    name = f"query by key through the pool, {how}, {transport}"
+    name = f"query through the pool: {what}, {how}, {transport}"
     row(name, "bare libpq", pairs, "ns", OVERHEAD_BUDGET)
     row(f"{name}: client's CPU", "bare libpq", pairs, "cpu_ns", None)
 
 
 def compare_pgbouncer(postgres, threads, connections):
     """The same request, to our own pool in the process and to PgBouncer's behind a socket."""
+    number, what, requests = ONE_ROW
     program = harness.built("bench_turns/bench_query")
+    name = f"acquire, {what}, release, {threads} thread{'s' if threads > 1 else ''}" \
+           f" on {connections}"
     with PgBouncer(postgres, "bench", connections) as bouncer:
         direct = f"host=127.0.0.1 port={postgres.port} dbname=bench"
         pooled = f"host=127.0.0.1 port={bouncer.port} dbname=bench"
         with Turns([program, direct, pooled, str(connections)], postgres.env("bench")) as turns:
-            what = f"request with one query, {threads} thread{'s' if threads > 1 else ''}" \
-                   f" on {connections}"
-            for kind, peer in (("kept", "PgBouncer, client stays connected"),
-                               ("connect", "PgBouncer, client connects each time")):
-                words = (threads, REQUESTS if kind == "kept" else REQUESTS // 4, 0)
+            for kind, count, peer in (
+                    ("kept", requests, "PgBouncer, client stays connected"),
+                    ("connect", requests // 4, "PgBouncer, client connects each time")):
+                words = (threads, count, number, 0)
                 quartet(turns, 0, ("pool", kind), *words)
-                pairs = [quartet(turns, number, ("pool", kind), *words)
-                         for number in range(BOUNCER_QUARTETS)]
-                row(what, peer, pairs, "ns", None)
+                pairs = [quartet(turns, turn, ("pool", kind), *words)
+                         for turn in range(BOUNCER_QUARTETS)]
+                row(name, peer, pairs, "ns", None)
 
 
 def main():
@@ -89,8 +96,9 @@ def main():
         subprocess.run([f"{postgres.bin}/pgbench", "-i", "-q", "bench"], check=True,
                        capture_output=True, env=postgres.env("bench"))
         for host, transport in ((postgres.dir, "Unix socket"), ("127.0.0.1", "TCP")):
-            for is_prepared in (1, 0):
-                compare_libpq(postgres, host, transport, is_prepared)
+            compare_libpq(postgres, host, transport, ONE_ROW, 1)
+            compare_libpq(postgres, host, transport, ONE_ROW, 0)
+            compare_libpq(postgres, host, transport, THOUSAND_ROWS, 1)
         try:
             compare_pgbouncer(postgres, 1, 4)
             compare_pgbouncer(postgres, 8, 4)
