@@ -130,8 +130,7 @@ int weir_acquire_start(struct weir_pool *pool, const struct weir_acquire_opts *o
     acquire->request.waiter.event_fd = fd;
     if (r)
         return r;
-    if (request_state(&acquire->request) == WAITER_QUEUED ||
-        request_state(&acquire->request) == WAITER_SERVED)
+    if (!request_is_over(&acquire->request))
         keeper_wake(pool->manager, acquire->request.waiter.deadline_ns);
     *ret_acquire = STEAL(acquire);
     return 0;
@@ -146,10 +145,9 @@ int weir_acquire_step(struct weir_acquire *acquire, struct weir_connection **ret
                       struct weir_error **ret_error)
 {
     struct request *request = &acquire->request;
-    enum waiter_state state = request_state(request);
     int r;
 
-    if (state != WAITER_GRANTED && state != WAITER_FAILED) {
+    if (!request_is_over(request)) {
         if (clock_monotonic_ns() < request->waiter.deadline_ns)
             return WEIR_PENDING;
         request_give_up(request, WEIR_ERROR_TIMEOUT);

@@ -70,14 +70,14 @@ static void notice_ignore(void *userdata, const PGresult *result)
     (void)result;
 }
 
-static struct weir_probe_connection *probe_begin(const struct weir_pool *pool, const char *host,
-                                                 const char *port)
+static struct weir_probe_connection *probe_begin(const struct weir_pool *pool, const char *database,
+                                                 const char *host, const char *port)
 {
     struct weir_probe_target target = {
         .size = sizeof(target),
         .address = host,
         .port = (uint16_t)(port ? strtoul(port, NULL, 10) : 0),
-        .database = pool->target.database,
+        .database = database,
     };
 
     return pool->table->connect_begin(pool->probe, &target);
@@ -112,7 +112,9 @@ static int conn_open(struct slot *slot, const struct params *params, uint64_t de
     if (PQstatus(slot->conn) == CONNECTION_BAD)
         return failure_of_connection(ret_error, slot->conn, "connecting");
     (void)PQsetNoticeReceiver(slot->conn, notice_ignore, NULL);
+    (void)PQsetErrorVerbosity(slot->conn, PQERRORS_VERBOSE); /* then its text has the SQLSTATE */
     r = conn_drive(slot->conn, deadline_ns);
+    (void)PQsetErrorVerbosity(slot->conn, PQERRORS_DEFAULT);
     if (r == -ETIMEDOUT)
         return failure(ret_error, WEIR_ERROR_CONNECTION,
                        "connecting to %s:%s: no answer in time (connect_timeout)",
@@ -125,6 +127,7 @@ static int conn_open(struct slot *slot, const struct params *params, uint64_t de
 /* ---- one attempt ----------------------------------------------------------------------------- */
 
 struct attempt {
+    const struct target *target;
     struct weir_connect_params from_hook;
     bool has_hook;
     char application_name[64];
@@ -139,6 +142,7 @@ static int attempt_prepare(struct slot *slot, struct attempt *attempt,
     const char *pod = secure_getenv("HOSTNAME"), *service = secure_getenv("OTEL_SERVICE_NAME");
 
     memset(attempt, 0, sizeof(*attempt));
+    attempt->target = pool_target_now(slot->pool);
     attempt->from_hook.size = sizeof(attempt->from_hook);
     if (!service)
         service = slot->pool->manager->service_name;
@@ -156,9 +160,8 @@ static int attempt_prepare(struct slot *slot, struct attempt *attempt,
 }
 
 /* Later keywords beat earlier ones; those of conninfo stand where dbname does. */
-static void attempt_params(const struct weir_pool *pool, const struct attempt *attempt,
-                           const struct target_host *host, const char *session_attrs,
-                           struct params *ret)
+static void attempt_params(const struct attempt *attempt, const struct target_host *host,
+                           const char *session_attrs, struct params *ret)
 {
     const struct weir_connect_params *hook = &attempt->from_hook;
     static const char user_timeout[] = "10000";
@@ -166,7 +169,7 @@ static void attempt_params(const struct weir_pool *pool, const struct attempt *a
     static_assert(TCP_USER_TIMEOUT_MS == 10000, "its text");
     *ret = (struct params){0};
     params_add(ret, "tcp_user_timeout", user_timeout);
-    params_add(ret, "dbname", pool->options.conninfo);
+    params_add(ret, "dbname", attempt->target->conninfo);
     if (host) {
         params_add(ret, "host", host->host ? host->host : "");
         params_add(ret, "hostaddr", host->hostaddr ? host->hostaddr : "");
@@ -189,7 +192,7 @@ static int attempt_host(struct slot *slot, const struct attempt *attempt,
                         uint64_t deadline_ns, struct weir_error **ret_error)
 {
     const struct weir_pool *pool = slot->pool;
-    const struct target_host *shown = host ? host : &pool->target.hosts[0];
+    const struct target_host *shown = host ? host : &attempt->target->hosts[0];
     const char *name = shown->host ? shown->host : shown->hostaddr, *port = shown->port;
     struct weir_error *error = NULL;
     struct params params;
@@ -199,8 +202,8 @@ static int attempt_host(struct slot *slot, const struct attempt *attempt,
         name = attempt->from_hook.host;
     if (*attempt->from_hook.port)
         port = attempt->from_hook.port;
-    attempt_params(pool, attempt, host, session_attrs, &params);
-    slot->probe = probe_begin(pool, name, port);
+    attempt_params(attempt, host, session_attrs, &params);
+    slot->probe = probe_begin(pool, attempt->target->database, name, port);
     r = conn_open(slot, &params, deadline_ns, &error);
     probe_end(slot, error);
     if (r) {
@@ -218,7 +221,7 @@ static int attempt_round(struct slot *slot, const struct attempt *attempt,
                          const char *session_attrs, uint64_t deadline_ns,
                          struct weir_error **ret_error)
 {
-    const struct target *target = &slot->pool->target;
+    const struct target *target = attempt->target;
     int r = 0;
 
     if (target->count == 1 || *attempt->from_hook.host)
@@ -271,7 +274,7 @@ int connect_run(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret
     r = attempt_prepare(slot, &attempt, ret_error);
     if (r)
         return r;
-    if (pool->target.prefers_standby) {
+    if (attempt.target->prefers_standby) {
         uint64_t now_ns = clock_monotonic_ns();
         r = attempt_round(slot, &attempt, "standby",
                           now_ns + (deadline_ns > now_ns ? (deadline_ns - now_ns) / 2 : 0),

@@ -191,7 +191,7 @@ static void ready_failed(struct weir_pool *pool, struct slot *slot, struct weir_
     if (is_hopeless) {
         waiter_fail(waiter, failure_copy(error));
     } else {
-        atomic_store_explicit(&waiter->state, WAITER_QUEUED, memory_order_relaxed);
+        waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, waiter);
     }
     pool_settle(pool);
@@ -322,7 +322,7 @@ void errand_abandon(struct slot *slot)
     pool->total--;
     if (slot->waiter) {
         slot->waiter->slot = NULL; /* its own deadline has passed as well */
-        atomic_store_explicit(&slot->waiter->state, WAITER_QUEUED, memory_order_relaxed);
+        slot->waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, slot->waiter);
         slot->waiter = NULL;
     }

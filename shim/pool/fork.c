@@ -48,6 +48,8 @@ void pool_fork_child(struct weir_pool *pool)
         slot_fork_child(pool->slots[i], nothing_fd);
     if (nothing_fd >= 0)
         (void)close(nothing_fd);
+    pool->told = NULL;
+    pool->told_last = &pool->told;
     memset(&pool->queue, 0, sizeof(pool->queue)); /* its waiters are threads of the parent */
     memset(&pool->attempts, 0, sizeof(pool->attempts));
     pool->total = pool->errands = 0;

@@ -50,26 +50,27 @@ struct weir_pool {
     struct weir_probe_pool *probe;
     struct options options;
     struct weir_manager *manager;
-    struct target target;
+    _Atomic(struct target *) target; /* the newest */
     _Atomic uint32_t references;
     _Atomic uint32_t used_seen; /* by the keeper's last look */
     struct pool_counters counters;
 
     alignas(64) pthread_mutex_t mutex; /* guards what follows */
     struct queue queue;
-    uint32_t rules;      /* enum rule */
-    uint16_t slots_free; /* list through next_idle */
-    uint16_t slots_made; /* slots[0 … slots_made) exist */
-    uint32_t total;      /* connections that count against the maximum */
-    uint32_t errands;    /* under way; the pool's memory stays meanwhile */
+    struct waiter *told, **told_last; /* whom pool_unlock() tells that they are over */
+    uint32_t rules;                   /* enum rule */
+    uint16_t slots_free;              /* list through next_idle */
+    uint16_t slots_made;              /* slots[0 … slots_made) exist */
+    uint32_t total;                   /* connections that count against the maximum */
+    uint32_t errands;                 /* under way; the pool's memory stays meanwhile */
     uint32_t evict_epoch;
     struct attempts attempts;
     struct server_limits limits;
     bool is_limits_asked, is_closed;
+    bool is_of_file;     /* the manager holds a reference; the manager's matter */
     double release_rate; /* a second; 0: not known */
     uint64_t release_rate_ns, release_rate_releases;
     struct weir_pool *next; /* of the manager's: under the manager's mutex */
-    char *file_conninfo;    /* as the manager's file said last; NULL: not from a file */
 
     pthread_mutex_t sizing_mutex;
     struct sizing sizing;
@@ -116,12 +117,22 @@ void pool_doubt(struct weir_pool *pool);
 /* Ends an empty pool that is closed; unlocks it. */
 void pool_unlock_maybe_free(struct weir_pool *pool);
 void pool_count(_Atomic uint64_t *counter);
+/* New connections go where @conninfo says; what is open is replaced. Without the mutex. */
+int pool_retarget(struct weir_pool *pool, const char *conninfo, struct weir_error **ret_error);
+
+static inline const struct target *pool_target_now(const struct weir_pool *pool)
+{
+    return atomic_load_explicit(&pool->target, memory_order_acquire);
+}
 
 void pool_lock(struct weir_pool *pool);
 void pool_unlock(struct weir_pool *pool);
 
-/* ---- waiter.c: under the pool's mutex -------------------------------------------------------- */
+/* ---- waiter.c -------------------------------------------------------------------------------- */
 
+/* Without the mutex: each of the list learns that it is over, and is nobody else's any more. */
+void waiters_tell(struct waiter *told);
+/* Under the pool's mutex: */
 void waiter_grant(struct waiter *waiter);
 void waiter_fail(struct waiter *waiter, struct weir_error *error); /* takes @error over */
 /* Still queued, or its errand under way: takes it out. False: it was granted or failed before. */

@@ -11,7 +11,11 @@ void pool_lock(struct weir_pool *pool)
 
 void pool_unlock(struct weir_pool *pool)
 {
+    struct waiter *told = STEAL(pool->told);
+
+    pool->told_last = &pool->told;
     (void)pthread_mutex_unlock(&pool->mutex);
+    waiters_tell(told);
 }
 
 void pool_count(_Atomic uint64_t *counter)
@@ -120,7 +124,7 @@ static void pool_serve(struct weir_pool *pool, struct waiter *waiter, struct slo
         return;
     }
     atomic_store_explicit(&slot->epoch, epoch, memory_order_relaxed);
-    atomic_store_explicit(&waiter->state, WAITER_SERVED, memory_order_relaxed);
+    waiter->phase = WAITER_SERVED;
     slot->waiter = waiter;
     slot->errand.wants_ping = is_doubtful;
     slot->errand.settings = STEAL(waiter->settings);
@@ -219,8 +223,7 @@ static struct weir_pool *pool_free(struct weir_pool *pool)
     if (pool->probe)
         pool->table->pool_close(pool->probe);
     options_deinit(&pool->options);
-    target_deinit(&pool->target);
-    free(pool->file_conninfo);
+    target_free(atomic_load_explicit(&pool->target, memory_order_relaxed));
     (void)pthread_mutex_destroy(&pool->mutex);
     (void)pthread_mutex_destroy(&pool->sizing_mutex);
     free(pool);
@@ -234,6 +237,7 @@ static int pool_new(struct weir_manager *manager, const struct weir_pool_opts *c
 {
     CLEANUP(pool_freep) struct weir_pool *pool = aligned_alloc(64, (sizeof(*pool) + 63) & ~63ul);
     struct weir_probe_pool_opts opts;
+    struct target *target;
     int r;
 
     if (!pool)
@@ -242,6 +246,7 @@ static int pool_new(struct weir_manager *manager, const struct weir_pool_opts *c
     (void)pthread_mutex_init(&pool->mutex, NULL); /* cannot fail without attributes */
     (void)pthread_mutex_init(&pool->sizing_mutex, NULL);
     gate_init(&pool->gate);
+    pool->told_last = &pool->told;
     pool->manager = manager;
     pool->slots_free = SLOT_NONE;
     pool->limits = (struct server_limits){-1, -1, -1, -1};
@@ -249,9 +254,10 @@ static int pool_new(struct weir_manager *manager, const struct weir_pool_opts *c
     pool->table = probe_table();
     if (options_init(&pool->options, checked) < 0)
         return failure_memory(ret_error);
-    r = target_init(&pool->target, pool->options.conninfo, ret_error);
+    r = target_new(pool->options.conninfo, &target, ret_error);
     if (r)
         return r;
+    atomic_init(&pool->target, target);
     pool_rules_of_options(pool);
     probe_opts(&pool->options, &opts);
     pool->probe = pool->table->pool_open(&opts);
@@ -365,11 +371,31 @@ int weir_pool_reconfigure(struct weir_pool *pool, const struct weir_pool_opts *o
     return 0;
 }
 
+int pool_retarget(struct weir_pool *pool, const char *conninfo, struct weir_error **ret_error)
+{
+    struct target *target;
+    int r;
+
+    if (!strcmp(pool_target_now(pool)->conninfo, conninfo))
+        return 0;
+    r = target_new(conninfo, &target, ret_error);
+    if (r)
+        return r;
+    pool_lock(pool);
+    target->older = atomic_load_explicit(&pool->target, memory_order_relaxed);
+    atomic_store_explicit(&pool->target, target, memory_order_release);
+    pool->is_limits_asked = false;
+    pool_unlock(pool);
+    weir_pool_evict(pool);
+    return 0;
+}
+
 void weir_pool_opts_get(struct weir_pool *pool, struct weir_pool_opts *ret_opts, size_t size)
 {
     struct weir_pool_opts opts;
 
     options_show(&pool->options, &opts);
+    opts.conninfo = pool_target_now(pool)->conninfo;
     opts.size = size < sizeof(opts) ? size : sizeof(opts);
     memcpy(ret_opts, &opts, opts.size);
 }

@@ -16,12 +16,21 @@ enum {
     TENANT_BUCKETS = 2048, /* a power of two */
 };
 
-enum waiter_state {
+/* Where a waiter stands. Under the mutex. */
+enum waiter_phase {
     WAITER_NEW = 0,
     WAITER_QUEUED,
     WAITER_SERVED,  /* has a slot that an errand makes ready */
     WAITER_GRANTED, /* its slot is ready */
     WAITER_FAILED,  /* see its error */
+};
+
+/* What the waiter itself has been told: a futex, told when the mutex is free again, so that who is
+ * woken does not run into it. Once it is over nobody else touches the waiter. */
+enum waiter_word {
+    WORD_PENDING = 0,
+    WORD_ASLEEP,
+    WORD_OVER,
 };
 
 struct slot;
@@ -38,8 +47,9 @@ struct waiter {
     int event_fd;         /* -1: it sleeps on its state */
     char *settings;       /* SQL to run before it is handed out, or NULL */
     struct tenant *tenant;
-    /* Written under the mutex, awaited without: a futex. */
-    _Atomic uint32_t state; /* enum waiter_state */
+    enum waiter_phase phase;
+    struct waiter *told_next; /* of those that are to be told */
+    _Atomic uint32_t word;    /* enum waiter_word */
     struct waiter *canceller_next, *canceller_before;
     struct weir_canceller *canceller;
 };

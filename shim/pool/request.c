@@ -109,7 +109,7 @@ static int request_enter(struct request *request, int32_t timeout_ms, struct wei
     if (!r) {
         if (pool->rules & RULE_TENANTS)
             waiter->tenant = queue_tenant(&pool->queue, request->tenant);
-        atomic_store_explicit(&waiter->state, WAITER_QUEUED, memory_order_relaxed);
+        waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, waiter);
         pool_settle(pool);
     }
@@ -218,23 +218,30 @@ int request_begin(struct request *request, struct weir_pool *pool,
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
+/* Sleeps until the request is over, or @until. */
+static bool request_sleep(struct request *request, const struct timespec *until)
+{
+    _Atomic uint32_t *word = &request->waiter.word;
+    uint32_t pending = WORD_PENDING;
+
+    (void)atomic_compare_exchange_strong_explicit(word, &pending, WORD_ASLEEP, memory_order_relaxed,
+                                                  memory_order_relaxed);
+    while (!request_is_over(request))
+        if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, WORD_ASLEEP, until, NULL,
+                    FUTEX_BITSET_MATCH_ANY) < 0 &&
+            errno == ETIMEDOUT)
+            return false;
+    return true;
+}
+
 void request_await(struct request *request)
 {
     uint64_t deadline_ns = request->waiter.deadline_ns;
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / NS_PER_S),
                              .tv_nsec = (long)(deadline_ns % NS_PER_S)};
 
-    for (;;) {
-        enum waiter_state state = request_state(request);
-        if (state == WAITER_GRANTED || state == WAITER_FAILED)
-            return;
-        if (syscall(SYS_futex, &request->waiter.state, FUTEX_WAIT_BITSET_PRIVATE, state, &until,
-                    NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
-            errno == ETIMEDOUT) {
-            request_give_up(request, WEIR_ERROR_TIMEOUT);
-            return;
-        }
-    }
+    if (!request_is_over(request) && !request_sleep(request, &until))
+        request_give_up(request, WEIR_ERROR_TIMEOUT);
 }
 
 /* What the caller is told who got none in time. Under the mutex. */
@@ -279,6 +286,7 @@ void request_give_up(struct request *request, enum weir_error_category category)
         pool_settle(pool);
     }
     pool_unlock(pool);
+    (void)request_sleep(request, NULL); /* another thread may be just about to tell us */
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
@@ -316,7 +324,7 @@ int request_end(struct request *request, struct weir_connection **ret_connection
     bool is_granted;
 
     canceller_leave(&request->waiter);
-    is_granted = request_state(request) == WAITER_GRANTED;
+    is_granted = request->waiter.phase == WAITER_GRANTED;
     free(request->waiter.settings);
     request->waiter.settings = NULL;
     if (!is_granted)

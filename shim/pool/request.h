@@ -12,7 +12,7 @@ struct request {
     uint64_t begin_ns;
 };
 
-/* Enters @request. 0: see its waiter's state. Else it was refused, and is over. */
+/* Enters @request. 0: await its end. Else it was refused, and is over. */
 int request_begin(struct request *request, struct weir_pool *pool,
                   const struct weir_acquire_opts *opts, const void *caller, int event_fd,
                   struct weir_error **ret_error);
@@ -25,7 +25,7 @@ void request_give_up(struct request *request, enum weir_error_category category)
 int request_end(struct request *request, struct weir_connection **ret_connection,
                 struct weir_error **ret_error);
 
-static inline enum waiter_state request_state(const struct request *request)
+static inline bool request_is_over(const struct request *request)
 {
-    return (enum waiter_state)atomic_load_explicit(&request->waiter.state, memory_order_acquire);
+    return atomic_load_explicit(&request->waiter.word, memory_order_acquire) == WORD_OVER;
 }

@@ -65,7 +65,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_server(const struct weir_pool *a, const struct weir_pool *b)
 {
-    const struct target_host *at = &a->target.hosts[0], *bt = &b->target.hosts[0];
+    const struct target_host *at = &pool_target_now(a)->hosts[0];
+    const struct target_host *bt = &pool_target_now(b)->hosts[0];
 
     return same_text(at->host, bt->host) && same_text(at->hostaddr, bt->hostaddr) &&
            same_text(at->port, bt->port);

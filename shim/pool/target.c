@@ -51,14 +51,19 @@ static unsigned list_count(const char *list)
     return count;
 }
 
-int target_init(struct target *target, const char *conninfo, struct weir_error **ret_error)
+CLEANUP_DEFINE(struct target *, target_freep, target_free)
+
+int target_new(const char *conninfo, struct target **ret_target, struct weir_error **ret_error)
 {
+    CLEANUP(target_freep) struct target *target = calloc(1, sizeof(*target));
     CLEANUP(conninfo_freep) PQconninfoOption *told = PQconninfoParse(conninfo, NULL);
     CLEANUP(conninfo_freep) PQconninfoOption *defaults = PQconndefaults();
     const char *host, *hostaddr, *port, *database, *attributes;
 
-    memset(target, 0, sizeof(*target));
-    if (!told || !defaults)
+    if (!target || !told || !defaults)
+        return failure_memory(ret_error);
+    target->conninfo = strdup(conninfo);
+    if (!target->conninfo)
         return failure_memory(ret_error);
     host = told_value(told, defaults, "host");
     hostaddr = told_value(told, defaults, "hostaddr");
@@ -66,9 +71,12 @@ int target_init(struct target *target, const char *conninfo, struct weir_error *
     database = told_value(told, defaults, "dbname");
     attributes = told_value(told, defaults, "target_session_attrs");
     target->count = list_count(hostaddr) ? list_count(hostaddr) : list_count(host);
-    if (target->count > TARGET_HOSTS_MAX)
-        return failure(ret_error, WEIR_ERROR_USAGE, "conninfo: %u hosts are more than %d",
-                       target->count, TARGET_HOSTS_MAX);
+    if (target->count > TARGET_HOSTS_MAX) {
+        unsigned count = target->count;
+        target->count = 0;
+        return failure(ret_error, WEIR_ERROR_USAGE, "conninfo: %u hosts are more than %d", count,
+                       TARGET_HOSTS_MAX);
+    }
     if (!target->count)
         target->count = 1;
     for (unsigned i = 0; i < target->count; i++)
@@ -81,16 +89,22 @@ int target_init(struct target *target, const char *conninfo, struct weir_error *
         database = told_value(told, defaults, "user");
     target->database = database ? strdup(database) : NULL;
     target->prefers_standby = attributes && !strcmp(attributes, "prefer-standby");
+    *ret_target = STEAL(target);
     return 0;
 }
 
-void target_deinit(struct target *target)
+struct target *target_free(struct target *target)
 {
-    for (unsigned i = 0; i < target->count; i++) {
-        free(target->hosts[i].host);
-        free(target->hosts[i].hostaddr);
-        free(target->hosts[i].port);
+    for (struct target *older; target; target = older) {
+        older = target->older;
+        for (unsigned i = 0; i < target->count; i++) {
+            free(target->hosts[i].host);
+            free(target->hosts[i].hostaddr);
+            free(target->hosts[i].port);
+        }
+        free(target->database);
+        free(target->conninfo);
+        free(target);
     }
-    free(target->database);
-    memset(target, 0, sizeof(*target));
+    return NULL;
 }

@@ -14,6 +14,8 @@ struct target_host {
 };
 
 struct target {
+    struct target *older; /* those that it took the place of: they live as long as the pool */
+    char *conninfo;
     unsigned count; /* at least 1 */
     struct target_host hosts[TARGET_HOSTS_MAX];
     char *database;
@@ -21,5 +23,6 @@ struct target {
 };
 
 /* From a conninfo that options_check() accepted, with libpq's environment and defaults. */
-int target_init(struct target *target, const char *conninfo, struct weir_error **ret_error);
-void target_deinit(struct target *target);
+int target_new(const char *conninfo, struct target **ret_target, struct weir_error **ret_error);
+/* With all that are older. NULL is fine. */
+struct target *target_free(struct target *target);

@@ -1,23 +1,39 @@
 #include <limits.h>
 #include <linux/futex.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shim/pool/house.h"
 
-/* Publishes @state and wakes who awaits it. The waiter may be gone the moment it sees the state;
- * the system call then wakes nobody at an address that it never reads. */
-static void waiter_tell(struct waiter *waiter, enum waiter_state state)
+/* The descriptor is written before the word: after it the waiter may be gone, and its descriptor
+ * with it. A step that comes in between finds it pending, and the descriptor still readable. */
+static void waiter_tell(struct waiter *waiter)
 {
-    int event_fd = waiter->event_fd;
     uint64_t one = 1;
 
-    atomic_store_explicit(&waiter->state, state, memory_order_release);
-    if (event_fd >= 0)
-        (void)!write(event_fd, &one, sizeof(one)); /* an eventfd of ours: has room */
-    else
-        (void)syscall(SYS_futex, &waiter->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    if (waiter->event_fd >= 0)
+        (void)!write(waiter->event_fd, &one, sizeof(one)); /* an eventfd of ours: has room */
+    if (atomic_exchange_explicit(&waiter->word, WORD_OVER, memory_order_acq_rel) == WORD_ASLEEP)
+        /* Wakes nobody if the waiter is gone by now: the address is only compared. */
+        (void)syscall(SYS_futex, &waiter->word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void waiters_tell(struct waiter *told)
+{
+    for (struct waiter *next; told; told = next) {
+        next = told->told_next;
+        waiter_tell(told);
+    }
+}
+
+static void waiter_end(struct waiter *waiter, enum waiter_phase phase)
+{
+    struct weir_pool *pool = waiter->pool;
+
+    waiter->phase = phase;
+    waiter->told_next = NULL;
+    *pool->told_last = waiter;
+    pool->told_last = &waiter->told_next;
 }
 
 void waiter_grant(struct waiter *waiter)
@@ -28,7 +44,7 @@ void waiter_grant(struct waiter *waiter)
     slot->waiter = NULL;
     atomic_store_explicit(&slot->place, SLOT_OPEN, memory_order_relaxed);
     atomic_store_explicit(&slot->lease, lease + 1, memory_order_release);
-    waiter_tell(waiter, WAITER_GRANTED);
+    waiter_end(waiter, WAITER_GRANTED);
 }
 
 void waiter_fail(struct waiter *waiter, struct weir_error *error)
@@ -36,16 +52,14 @@ void waiter_fail(struct waiter *waiter, struct weir_error *error)
     if (waiter->line)
         queue_leave(&waiter->pool->queue, waiter);
     waiter->error = error;
-    waiter_tell(waiter, WAITER_FAILED);
+    waiter_end(waiter, WAITER_FAILED);
 }
 
 bool waiter_withdraw(struct waiter *waiter)
 {
-    uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed);
-
-    if (state == WAITER_QUEUED) {
+    if (waiter->phase == WAITER_QUEUED) {
         queue_leave(&waiter->pool->queue, waiter);
-    } else if (state == WAITER_SERVED) {
+    } else if (waiter->phase == WAITER_SERVED) {
         waiter->slot->waiter = NULL; /* its errand gives the slot to somebody else */
         waiter->slot = NULL;
     } else {

@@ -1,0 +1,80 @@
+/* The manager's file: what it says is opened, and changed when it is read again. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "shim/pool/house.h"
+#include "shim/pool/log.h"
+#include "shim/pool/manager_file.h"
+
+CLEANUP_DEFINE(struct weir_pool *, pool_unrefp, weir_pool_unref)
+
+/* A pool of the file that is not open yet; the manager keeps the reference. */
+static int pool_add(struct weir_manager *manager, const struct weir_pool_opts *opts,
+                    struct weir_error **ret_error)
+{
+    struct weir_pool *pool;
+    int r = weir_pool_open(manager, opts, &pool, ret_error);
+
+    if (!r)
+        pool->is_of_file = true;
+    return r;
+}
+
+static int pool_change(struct weir_pool *pool, const struct weir_pool_opts *opts,
+                       struct weir_error **ret_error)
+{
+    CLEANUP(freep) char *owned = NULL;
+    struct weir_pool_opts laid = *opts;
+    int r = options_add_environment(&laid, &owned, ret_error);
+
+    if (!r)
+        r = weir_pool_reconfigure(pool, &laid, ret_error);
+    if (!r)
+        r = pool_retarget(pool, laid.conninfo, ret_error);
+    return r;
+}
+
+static int pool_take(struct weir_manager *manager, const struct weir_pool_opts *opts,
+                     struct weir_error **ret_error)
+{
+    CLEANUP(pool_unrefp) struct weir_pool *pool = NULL;
+
+    if (weir_manager_pool(manager, opts->name, &pool, NULL))
+        return pool_add(manager, opts, ret_error);
+    return pool_change(pool, opts, ret_error);
+}
+
+int manager_load(struct weir_manager *manager, struct weir_error **ret_error)
+{
+    CLEANUP(manager_file_freep) struct manager_file *file = NULL;
+    int r = manager_file_read(manager->file, &file, ret_error);
+
+    if (!r && file->service_name && !manager->service_name) {
+        manager->service_name = strdup(file->service_name);
+        r = manager->service_name ? 0 : failure_memory(ret_error);
+    }
+    for (size_t i = 0; !r && i < file->pools_count; i++)
+        r = pool_take(manager, &file->pools[i], ret_error);
+    return r;
+}
+
+void manager_unload(struct weir_manager *manager)
+{
+    struct weir_pool *pool, *next;
+
+    for (pool = manager_next_pool(manager, NULL); pool; pool = next) {
+        bool is_of_file = pool->is_of_file;
+        pool->is_of_file = false;
+        next = manager_next_pool(manager, pool);
+        if (is_of_file)
+            (void)weir_pool_unref(pool);
+        (void)weir_pool_unref(pool);
+    }
+}
+
+int weir_manager_reload(struct weir_manager *manager, struct weir_error **ret_error)
+{
+    if (!manager || !manager->file)
+        return failure(ret_error, WEIR_ERROR_USAGE, "weir_manager_reload: the manager has no file");
+    return manager_load(manager, ret_error);
+}
