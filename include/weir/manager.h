@@ -53,6 +53,9 @@ struct weir_manager_opts {
     const char *service_name; /**< beaten by OTEL_SERVICE_NAME */
     weir_log_fn log;
     void *log_userdata;
+    void *hook_userdata; /**< hooks of the pools that the file opens, as in struct weir_pool_opts */
+    weir_before_connect_fn before_connect;
+    weir_connection_hook_fn after_connect, before_acquire, after_release;
 };
 
 /** Makes a manager; with a file, its pools are open on return. @opts may be NULL. A bad file:

@@ -92,6 +92,9 @@ struct weir_manager {
     char *file, *service_name;
     weir_log_fn log;
     void *log_userdata;
+    void *hook_userdata; /* hooks of the pools that the file opens */
+    weir_before_connect_fn before_connect;
+    weir_connection_hook_fn after_connect, before_acquire, after_release;
     struct weir_manager *next; /* of the registry */
 };
 

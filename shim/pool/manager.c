@@ -181,6 +181,11 @@ int weir_manager_new(const struct weir_manager_opts *opts, struct weir_manager *
         return failure_memory(ret_error);
     manager->log = OPTION_SET(opts, log);
     manager->log_userdata = OPTION_SET(opts, log_userdata);
+    manager->hook_userdata = OPTION_SET(opts, hook_userdata);
+    manager->before_connect = OPTION_SET(opts, before_connect);
+    manager->after_connect = OPTION_SET(opts, after_connect);
+    manager->before_acquire = OPTION_SET(opts, before_acquire);
+    manager->after_release = OPTION_SET(opts, after_release);
     r = text_keep(OPTION_SET(opts, file), &manager->file, ret_error);
     if (!r)
         r = text_keep(OPTION_SET(opts, service_name), &manager->service_name, ret_error);

@@ -12,9 +12,16 @@ CLEANUP_DEFINE(struct weir_pool *, pool_unrefp, weir_pool_unref)
 static int pool_add(struct weir_manager *manager, const struct weir_pool_opts *opts,
                     struct weir_error **ret_error)
 {
+    struct weir_pool_opts hooked = *opts;
     struct weir_pool *pool;
-    int r = weir_pool_open(manager, opts, &pool, ret_error);
+    int r;
 
+    hooked.hook_userdata = manager->hook_userdata; /* a file can name none */
+    hooked.before_connect = manager->before_connect;
+    hooked.after_connect = manager->after_connect;
+    hooked.before_acquire = manager->before_acquire;
+    hooked.after_release = manager->after_release;
+    r = weir_pool_open(manager, &hooked, &pool, ret_error);
     if (!r)
         pool->is_of_file = true;
     return r;
