@@ -14,13 +14,15 @@ static const char help_text[] =
     "    --config FILE         the connection manager's file (shop.yaml); read again on SIGHUP\n"
     "    --listen HOST:PORT    where to serve HTTP (127.0.0.1:8080)\n"
     "    --threads N           requests served at once (16)\n"
-    "    --secrets DIR         passwords: a file POOL.password for each pool, read at each connect\n"
+    "    --secrets DIR         passwords: a file POOL.password for each pool, read at each "
+    "connect\n"
     "    --drain-delay TIME    after SIGTERM: how long to serve on while /readyz says 503 (3s)\n"
     "    --drain-timeout TIME  then: how long requests may take to finish (10s)\n"
     "    --drill               serve /drill/...: faults on purpose\n"
     "    --help                this text\n"
     "\n"
-    "A TIME is a whole number with ms or s. The server is found by libpq's variables (PGHOST, ...)\n"
+    "A TIME is a whole number with ms or s. The server is found by libpq's variables (PGHOST, "
+    "...)\n"
     "and the file. Exit codes: 0 drained, 1 failed or requests were cut, 2 wrong usage.\n";
 
 static int wrong(const char *option, const char *text, const char *wanted)
@@ -110,11 +112,14 @@ static int option_take(struct arguments *arguments, int option)
 int arguments_parse(struct arguments *arguments, int argc, char *const argv[])
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},  {"listen", required_argument, NULL, 'l'},
-        {"threads", required_argument, NULL, 't'}, {"secrets", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {"listen", required_argument, NULL, 'l'},
+        {"threads", required_argument, NULL, 't'},
+        {"secrets", required_argument, NULL, 's'},
         {"drain-delay", required_argument, NULL, 'w'},
         {"drain-timeout", required_argument, NULL, 'd'},
-        {"drill", no_argument, NULL, 'x'},         {"help", no_argument, NULL, 'h'},
+        {"drill", no_argument, NULL, 'x'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option, r;

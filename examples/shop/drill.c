@@ -113,7 +113,8 @@ void drill_forget(struct shop *shop)
     shop->leaks = NULL;
 }
 
-/* ---- transactions that wait for nothing -------------------------------------------------------- */
+/* ---- transactions that wait for nothing --------------------------------------------------------
+ */
 
 struct pause {
     struct shop *shop;

@@ -61,7 +61,7 @@ static unsigned status_of(const struct weir_error *error)
     case WEIR_ERROR_CONSTRAINT:
         return MHD_HTTP_CONFLICT;
     case WEIR_ERROR_DATA:
-        return MHD_HTTP_UNPROCESSABLE_ENTITY;
+        return MHD_HTTP_UNPROCESSABLE_CONTENT;
     case WEIR_ERROR_PERMISSION:
         return MHD_HTTP_FORBIDDEN;
     default: /* COMMIT_UNKNOWN too: a client that tried again could order twice */

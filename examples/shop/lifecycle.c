@@ -89,13 +89,12 @@ static unsigned pools_drain(struct shop *shop, uint64_t deadline_ns)
     count = weir_drain_report_count(report);
     for (size_t i = 0; i < count; i++) {
         const struct weir_drain_cut *cut = weir_drain_report_cut(report, i);
-        journal_write("cut", json_pack("{s:s, s:o, s:o, s:o, s:i, s:f, s:b}", "pool", cut->pool,
-                                       "call_site", journal_text(cut->call_site), "tenant",
-                                       journal_text(cut->tenant), "statement",
-                                       journal_text(cut->statement), "backend_pid",
-                                       (int)cut->backend_pid, "held_ms",
-                                       (double)cut->held_ns / NS_PER_MS, "was_executing",
-                                       cut->was_executing));
+        journal_write(
+            "cut", json_pack("{s:s, s:o, s:o, s:o, s:i, s:f, s:b}", "pool", cut->pool, "call_site",
+                             journal_text(cut->call_site), "tenant", journal_text(cut->tenant),
+                             "statement", journal_text(cut->statement), "backend_pid",
+                             (int)cut->backend_pid, "held_ms", (double)cut->held_ns / NS_PER_MS,
+                             "was_executing", cut->was_executing));
     }
     weir_drain_report_free(report);
     return (unsigned)count;

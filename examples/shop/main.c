@@ -1,4 +1,5 @@
-/* A small shop of several tenants: the example of a service on libweir. README.md tells the rest. */
+/* A small shop of several tenants: the example of a service on libweir. README.md tells the rest.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -62,7 +62,8 @@ static const char *order_parse(const json_t *body, struct order *order)
         if (wrong)
             return wrong;
     }
-    /* Two orders that lock the same products lock them in the same order, and so never each other. */
+    /* Two orders that lock the same products lock them in the same order, and so never each other.
+     */
     qsort(order->items, order->count, sizeof(order->items[0]), item_compare);
     for (size_t i = 1; i < order->count; i++)
         if (strcmp(order->items[i - 1].sku, order->items[i].sku) == 0)
@@ -163,7 +164,7 @@ void order_place(struct http_request *request)
                                    &opts, order_work, &order, &error))
         order_answer(request, &order);
     else if (!error && order.unknown)
-        http_refuse(request, MHD_HTTP_UNPROCESSABLE_ENTITY, "unknown_product", "no product %s",
+        http_refuse(request, MHD_HTTP_UNPROCESSABLE_CONTENT, "unknown_product", "no product %s",
                     order.unknown->sku);
     else
         http_fail(request, error);
@@ -174,12 +175,10 @@ void order_place(struct http_request *request)
 static int row_write(FILE *spool, const PGresult *row, bool is_first)
 {
     OWNED(owned_json)
-    json_t *order = json_pack("{s:I, s:o, s:s, s:I, s:s}", "id",
-                              (json_int_t)strtoll(PQgetvalue(row, 0, 0), NULL, 10), "customer",
-                              journal_text(PQgetvalue(row, 0, 1)), "placed",
-                              PQgetvalue(row, 0, 2), "items",
-                              (json_int_t)strtoll(PQgetvalue(row, 0, 3), NULL, 10), "total",
-                              PQgetvalue(row, 0, 4));
+    json_t *order = json_pack(
+        "{s:I, s:o, s:s, s:I, s:s}", "id", (json_int_t)strtoll(PQgetvalue(row, 0, 0), NULL, 10),
+        "customer", journal_text(PQgetvalue(row, 0, 1)), "placed", PQgetvalue(row, 0, 2), "items",
+        (json_int_t)strtoll(PQgetvalue(row, 0, 3), NULL, 10), "total", PQgetvalue(row, 0, 4));
 
     (void)fputs(is_first ? "\n" : ",\n", spool); /* a full disk is seen at the end */
     return order ? json_dumpf(order, spool, JSON_COMPACT) : -1;
@@ -215,10 +214,8 @@ void order_list(struct http_request *request)
     OWNED(owned_error) struct weir_error *error = NULL;
     OWNED(owned_connection) struct weir_connection *connection = NULL;
     char limit[16];
-    struct weir_statement_opts opts = {.size = sizeof(opts),
-                                       .is_prepared = 1,
-                                       .count = 1,
-                                       .values = (const char *[]){limit}};
+    struct weir_statement_opts opts = {
+        .size = sizeof(opts), .is_prepared = 1, .count = 1, .values = (const char *[]){limit}};
     FILE *spool;
     int most;
 

@@ -100,8 +100,8 @@ static int import_copy(struct import *import, struct weir_connection *connection
     return weir_copy_finish(copy, &import->rows, ret_error);
 }
 
-/* PostgreSQL does not COPY into a table with row-level security: the rows go through a temporary one,
- * and so into the product table by the rules that hold for every INSERT. */
+/* PostgreSQL does not COPY into a table with row-level security: the rows go through a temporary
+ * one, and so into the product table by the rules that hold for every INSERT. */
 static int import_work(void *userdata, struct weir_connection *connection,
                        struct weir_error **ret_error)
 {

@@ -1,5 +1,5 @@
-/* Reports have a pool of their own: another role, few connections and a deadline for statements (see
- * shop.yaml), so that the customers never wait for one. */
+/* Reports have a pool of their own: another role, few connections and a deadline for statements
+ * (see shop.yaml), so that the customers never wait for one. */
 #include "report.h"
 
 #include <weir/transaction.h>

@@ -13,8 +13,8 @@ int secrets_before_connect(void *userdata, const struct weir_hook *hook,
     const char *directory = userdata;
     OWNED(owned_file) FILE *file = NULL;
     char path[PATH_MAX];
-    int length = snprintf(path, sizeof(path), "%s/%s.password", directory,
-                          weir_pool_name(hook->pool));
+    int length =
+        snprintf(path, sizeof(path), "%s/%s.password", directory, weir_pool_name(hook->pool));
 
     if (length < 0 || (size_t)length >= sizeof(path)) {
         journal_note("secret", "the path of a password in %.200s is too long", directory);

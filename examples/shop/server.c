@@ -58,8 +58,7 @@ static struct MHD_Response *response_make(struct http_request *request)
     int fd;
 
     if (!request->spool) {
-        response =
-            MHD_create_response_from_buffer(length, request->text, MHD_RESPMEM_MUST_FREE);
+        response = MHD_create_response_from_buffer(length, request->text, MHD_RESPMEM_MUST_FREE);
         request->text = response ? NULL : request->text;
         return response;
     }
@@ -136,8 +135,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 
 static int listen_open(const struct arguments *arguments)
 {
-    const struct addrinfo hints = {
-        .ai_flags = AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | AI_PASSIVE,
+                                   .ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
     char port[8];
     int fd, reason = 0, on = 1;

@@ -74,7 +74,8 @@ void shop_readiness(struct shop *shop, char *reason, size_t size)
     weir_pool_stats_get(shop->orders, &stats, sizeof(stats));
     if (!health.is_ready)
         (void)snprintf(reason, size, "%s", health.reason);
-    else if (stats.connected == 0) /* a new copy takes no requests before it has reached the server */
+    else if (stats.connected ==
+             0) /* a new copy takes no requests before it has reached the server */
         (void)snprintf(reason, size, "pool shop: no connection yet");
 }
 
@@ -90,8 +91,7 @@ void shop_pause(struct shop *shop, int32_t ms)
         until.tv_nsec -= 1000000000;
     }
     (void)pthread_mutex_lock(&shop->mutex);
-    while (!shop->is_ending &&
-           pthread_cond_timedwait(&shop->ending, &shop->mutex, &until) == 0)
+    while (!shop->is_ending && pthread_cond_timedwait(&shop->ending, &shop->mutex, &until) == 0)
         ;
     (void)pthread_mutex_unlock(&shop->mutex);
 }

@@ -81,7 +81,7 @@ static json_t *pool_json(struct weir_pool *pool)
 
 void state_pools(struct http_request *request)
 {
-    http_answer(request, MHD_HTTP_OK,
-                json_pack("[o, o]", pool_json(request->shop->orders),
-                          pool_json(request->shop->reports)));
+    http_answer(
+        request, MHD_HTTP_OK,
+        json_pack("[o, o]", pool_json(request->shop->orders), pool_json(request->shop->reports)));
 }

@@ -1,5 +1,5 @@
-/* Taking a connection for a tenant: the pool counts it as the tenant's, the trace goes on in it, and
- * row-level security shows the tenant's rows alone until it is released. */
+/* Taking a connection for a tenant: the pool counts it as the tenant's, the trace goes on in it,
+ * and row-level security shows the tenant's rows alone until it is released. */
 #pragma once
 
 #include <weir/pool.h>

@@ -69,8 +69,7 @@ int workers_start(struct workers *workers, unsigned count)
     (void)pthread_mutex_init(&workers->mutex, NULL); /* these cannot fail on Linux */
     (void)pthread_cond_init(&workers->wake, NULL);
     for (; workers->count < count; workers->count++) {
-        int r =
-            pthread_create(&workers->threads[workers->count], NULL, worker_run, workers);
+        int r = pthread_create(&workers->threads[workers->count], NULL, worker_run, workers);
         if (r) {
             workers_stop(workers);
             return -r;
