@@ -108,16 +108,35 @@ static bool use_ended(struct aggregate *aggregate, struct pool *pool,
     return true;
 }
 
+static bool wait_ended(struct aggregate *aggregate, struct pool *pool, uint64_t wait_ns)
+{
+    pool->observes_acquire = true;
+    pool->closed_wait_ns += wait_ns;
+    return histogram_record(&pool->wait_time, &aggregate->budget, (double)wait_ns / NS_PER_SECOND);
+}
+
+/* An acquire that waited for nobody comes with its release. */
+static bool release_ended(struct aggregate *aggregate, struct pool *pool,
+                          const struct observation *observation)
+{
+    const struct record_release *release = observation->release;
+
+    if (release->head.flags & RELEASE_HAS_ACQUIRE && release->wait_ns != UNKNOWN_NS &&
+        !wait_ended(aggregate, pool, release->wait_ns))
+        return false;
+    return use_ended(aggregate, pool, observation, release->use_ns);
+}
+
 static bool acquire_ended(struct aggregate *aggregate, struct pool *pool,
                           const struct record_acquire *acquire)
 {
+    if (acquire->failure == FAILURE_NONE)
+        return wait_ended(aggregate, pool, acquire->wait_ns);
     if (acquire->failure == FAILURE_TIMEOUT)
         pool->timeouts++;
     pool->observes_acquire = true;
     pool->closed_wait_ns += acquire->wait_ns;
-    return acquire->failure != FAILURE_NONE ||
-           histogram_record(&pool->wait_time, &aggregate->budget,
-                            (double)acquire->wait_ns / NS_PER_SECOND);
+    return true;
 }
 
 bool pools_observe(struct aggregate *aggregate, struct service *service,
@@ -140,7 +159,7 @@ bool pools_observe(struct aggregate *aggregate, struct service *service,
     case RECORD_ACQUIRE:
         return acquire_ended(aggregate, pool, observation->acquire);
     case RECORD_RELEASE:
-        return use_ended(aggregate, pool, observation, observation->release->use_ns);
+        return release_ended(aggregate, pool, observation);
     case RECORD_STATEMENT:
         return !(observation->head->flags & STATEMENT_IS_HOLD) ||
                use_ended(aggregate, pool, observation, observation->statement->duration_ns);

@@ -95,6 +95,7 @@ enum event_flag {
     CONNECT_IS_RESET = 1u << 20,
     RELEASE_ROLLED_BACK = 1u << 21,
     TRANSACTION_READ_ONLY = 1u << 22,
+    RELEASE_HAS_ACQUIRE = 1u << 23, /* it tells the acquire too, which has no record of its own */
 
     POOL_STATE_HAS_WAITERS =
         1u << 24, /* what POOL_HAS_WAITERS and POOL_HAS_LIMITS say on a board */

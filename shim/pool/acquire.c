@@ -42,9 +42,8 @@ static struct weir_connection *acquire_at_once(struct weir_pool *pool, const cha
     lease = atomic_load_explicit(&slot->lease, memory_order_relaxed) + 1;
     holder_write(slot, caller, call_site, NULL);
     slot->wait_ns = 0;
-    if (__builtin_expect(!(lease / 2 % HOLD_SAMPLE), 0))
-        atomic_store_explicit(&slot->sampled_ns, clock_monotonic_ns(), memory_order_relaxed);
     atomic_store_explicit(&slot->lease, lease, memory_order_release);
+    hold_sample(slot);
     pool->table->acquire_immediate(pool->probe, slot->probe, call_site, caller);
     return slot_handle(slot, lease);
 }

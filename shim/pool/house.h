@@ -174,6 +174,15 @@ void keeper_stop(struct weir_manager *manager);
 /* It is to look at @ns at the latest. Takes the manager's mutex: not with a pool's held. */
 void keeper_wake(struct weir_manager *manager, uint64_t ns);
 
+/* A hold begins: one in HOLD_SAMPLE is timed. By its holder. */
+static inline void hold_sample(struct slot *slot)
+{
+    uint64_t lease = atomic_load_explicit(&slot->lease, memory_order_relaxed);
+
+    if (__builtin_expect(!(lease / 2 % HOLD_SAMPLE), 0))
+        atomic_store_explicit(&slot->sampled_ns, clock_monotonic_ns(), memory_order_relaxed);
+}
+
 /* ---- others ---------------------------------------------------------------------------------- */
 
 /* Under the mutex of @slot's pool. Who holds it, for @entry; texts into @room. */

@@ -267,8 +267,8 @@ static uint64_t pool_look(struct weir_pool *pool, struct look *look)
 
 static void *keeper_work(void *userdata)
 {
-    static __thread struct look look; /* too large for a small stack */
     struct weir_manager *manager = userdata;
+    struct look look;
 
     (void)pthread_mutex_lock(&manager->mutex);
     while (!manager->is_ending) {

@@ -346,13 +346,20 @@ int weir_pool_reconfigure(struct weir_pool *pool, const struct weir_pool_opts *o
                           struct weir_error **ret_error)
 {
     struct weir_probe_pool_opts shown;
-    struct weir_pool_opts named = *opts, checked;
+    struct weir_pool_opts named, checked;
     int r;
 
-    if (!opts->name)
+    if (!pool || !opts)
+        return failure(ret_error, WEIR_ERROR_USAGE, "weir_pool_reconfigure: an argument is NULL");
+    if (opts->size < offsetof(struct weir_pool_opts, connections_min))
+        return options_check(opts, &checked, ret_error); /* which says so */
+    weir_pool_opts_init(&named, sizeof(named));
+    memcpy(&named, opts, opts->size < sizeof(named) ? opts->size : sizeof(named));
+    named.size = opts->size < sizeof(named) ? opts->size : sizeof(named);
+    if (!named.name)
         named.name = pool->options.name;
-    if (!opts->conninfo)
-        named.conninfo = pool->options.conninfo;
+    if (!named.conninfo)
+        named.conninfo = pool_target_now(pool)->conninfo;
     r = options_check(&named, &checked, ret_error);
     if (r)
         return r;

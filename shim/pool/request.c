@@ -330,6 +330,7 @@ int request_end(struct request *request, struct weir_connection **ret_connection
     if (!is_granted)
         return request_fail(request, ret_error);
     slot->wait_ns = clock_monotonic_ns() - request->begin_ns;
+    hold_sample(slot);
     holder_write(slot, request->caller, request->call_site, request->tenant);
     pool->table->acquire_end(&request->probe, slot->probe, WEIR_FAILURE_NONE, NULL);
     *ret_connection = slot_handle(slot, atomic_load_explicit(&slot->lease, memory_order_relaxed));

@@ -31,17 +31,6 @@ void origin_write(const struct origin *origin, uint64_t object, uint32_t backend
     memcpy(ret->parent_span_id, origin->parent_span_id, sizeof(ret->parent_span_id));
 }
 
-void connection_event_head(const struct segment *segment, struct weir_probe_connection *connection,
-                           enum record_kind kind, uint32_t length, uint64_t now_ns,
-                           struct event_head *ret)
-{
-    ret->header.kind = (uint16_t)kind;
-    ret->header.length = (uint16_t)length;
-    ret->header.time_ns = now_ns;
-    ret->target = pool_target_name(segment, connection->target);
-    ret->hold_id = connection->hold.id;
-}
-
 /* ---- the board ------------------------------------------------------------------------------- */
 
 static enum slot_state connection_state(const struct weir_probe_connection *connection)

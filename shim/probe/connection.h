@@ -123,9 +123,17 @@ void connection_show(const struct segment *segment, struct weir_probe_connection
                      uint64_t now_ns);
 
 /* The first words of an event of this connection. @length: of the whole record. */
-void connection_event_head(const struct segment *segment, struct weir_probe_connection *connection,
-                           enum record_kind kind, uint32_t length, uint64_t now_ns,
-                           struct event_head *ret);
+static inline void connection_event_head(const struct segment *segment,
+                                         struct weir_probe_connection *connection,
+                                         enum record_kind kind, uint32_t length, uint64_t now_ns,
+                                         struct event_head *ret)
+{
+    ret->header.kind = (uint16_t)kind;
+    ret->header.length = (uint16_t)length;
+    ret->header.time_ns = now_ns;
+    ret->target = pool_target_name(segment, connection->target);
+    ret->hold_id = connection->hold.id;
+}
 
 static inline uint16_t connection_slot(const struct weir_probe_connection *connection)
 {
@@ -158,6 +166,17 @@ static inline void origin_of_thread(const struct segment *segment, struct origin
     ret->tenant = self->tenant;
     ret->tracestate = self->tracestate;
     ret->trace_flags = self->trace_flags;
+}
+
+/* The words without which nothing else of it is read, and those only if they are. */
+static inline void origin_copy(const struct origin *origin, struct origin *ret)
+{
+    if (__builtin_expect(origin->has_context, 0)) {
+        *ret = *origin;
+        return;
+    }
+    ret->call_site = origin->call_site;
+    ret->has_context = false;
 }
 
 /* Without a call site of its own: that of @caller, or of what weir_probe_caller_set named. */

@@ -5,31 +5,14 @@
 
 enum { HOLD_ID_BLOCK = 1 << 20 };
 
-/* Ids are given out to connections in blocks, so that a hold touches no word that others share. */
 static _Atomic uint64_t hold_id_blocks;
 
-static uint64_t hold_id_next(struct weir_probe_connection *connection)
+void hold_ids_take(struct weir_probe_connection *connection)
 {
-    if (connection->hold_id_next == connection->hold_id_end) {
-        uint64_t block = atomic_fetch_add_explicit(&hold_id_blocks, 1, memory_order_relaxed);
-        connection->hold_id_next = block * HOLD_ID_BLOCK + 1;
-        connection->hold_id_end = connection->hold_id_next + HOLD_ID_BLOCK;
-    }
-    return connection->hold_id_next++;
-}
+    uint64_t block = atomic_fetch_add_explicit(&hold_id_blocks, 1, memory_order_relaxed);
 
-void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, uint64_t now_ns,
-                uint64_t wait_ns, const struct origin *origin)
-{
-    connection->oldest_open = 0;
-    connection->hold = (struct hold){
-        .id = hold_id_next(connection),
-        .begin_ns = now_ns,
-        .phase_since_ns = now_ns,
-        .wait_ns = wait_ns,
-        .kind = kind,
-        .origin = *origin,
-    };
+    connection->hold_id_next = block * HOLD_ID_BLOCK + 1;
+    connection->hold_id_end = connection->hold_id_next + HOLD_ID_BLOCK;
 }
 
 static void hold_record(const struct segment *segment, struct weir_probe_connection *connection,
@@ -44,23 +27,21 @@ static void hold_record(const struct segment *segment, struct weir_probe_connect
     if (!lanes_take(segment, length, &taken))
         return;
     release = (struct record_release *)(void *)taken.header;
-    *release = (struct record_release){
-        .use_ns = hold->executing_ns + hold->idle_in_transaction_ns + hold->idle_ns,
-        .executing_ns = hold->executing_ns,
-        .idle_in_transaction_ns = hold->idle_in_transaction_ns,
-        .idle_ns = hold->idle_ns,
-        .slot = connection_slot(connection),
-        .call_site = hold->origin.call_site,
-        .wait_ns = hold->wait_ns,
-    };
     connection_event_head(segment, connection, RECORD_RELEASE, length, now_ns, &release->head);
     release->head.sequence = hold->statements;
-    release->head.flags = hold->flags;
-    if (has_context) {
-        release->head.flags |= EVENT_HAS_CONTEXT;
+    release->head.flags = hold->flags | (has_context ? EVENT_HAS_CONTEXT : 0);
+    release->use_ns = hold->executing_ns + hold->idle_in_transaction_ns + hold->idle_ns;
+    release->executing_ns = hold->executing_ns;
+    release->idle_in_transaction_ns = hold->idle_in_transaction_ns;
+    release->idle_ns = hold->idle_ns;
+    release->reserved0 = 0;
+    release->reserved1 = 0;
+    release->slot = connection_slot(connection);
+    release->call_site = hold->origin.call_site;
+    release->wait_ns = hold->wait_ns;
+    if (has_context)
         origin_write(&hold->origin, 0, connection->backend_pid,
                      (struct event_context *)(void *)(release + 1));
-    }
     lanes_publish(segment, &taken);
 }
 

@@ -5,9 +5,32 @@
 
 #include "shim/probe/connection.h"
 
-/* Begins a hold on a connection that has none. */
-void hold_begin(struct weir_probe_connection *connection, enum hold_kind kind, uint64_t now_ns,
-                uint64_t wait_ns, const struct origin *origin);
+/* Takes the next block of ids: they are given out to connections in blocks, so that a hold touches
+ * no word that others share. */
+void hold_ids_take(struct weir_probe_connection *connection);
+
+/* Begins a hold on a connection that has none. Its origin is the caller's to fill in. */
+static inline struct hold *hold_begin(struct weir_probe_connection *connection, enum hold_kind kind,
+                                      uint64_t now_ns, uint64_t wait_ns)
+{
+    struct hold *hold = &connection->hold;
+
+    if (__builtin_expect(connection->hold_id_next == connection->hold_id_end, 0))
+        hold_ids_take(connection);
+    connection->oldest_open = 0;
+    hold->id = connection->hold_id_next++;
+    hold->begin_ns = now_ns;
+    hold->phase_since_ns = now_ns;
+    hold->executing_ns = 0;
+    hold->idle_in_transaction_ns = 0;
+    hold->idle_ns = 0;
+    hold->wait_ns = wait_ns;
+    hold->statements = 0;
+    hold->flags = 0;
+    hold->epoch = 0;
+    hold->kind = kind;
+    return hold;
+}
 
 /* Adds the time since the last change to the phase that was. Before every change of what is open.
  */

@@ -145,7 +145,7 @@ static void make_acquire(union any_record *record, uint32_t number)
 
 static void make_release(union any_record *record, uint32_t number)
 {
-    begin_event(record, RECORD_RELEASE, number, RELEASE_ROLLED_BACK, 0);
+    begin_event(record, RECORD_RELEASE, number, RELEASE_ROLLED_BACK | RELEASE_HAS_ACQUIRE, 0);
     record->head.hold_id = HOLD;
     record->head.sequence = 2;
     record->release.use_ns = 60;

@@ -30,7 +30,8 @@ static const char *const flag_tokens[] = {
     [0] = "has_context",  [8] = "late_fetch", [9] = "pipelined",       [10] = "single_row",
     [11] = "copy_in",     [12] = "copy_out",  [13] = "prepared",       [14] = "is_hold",
     [15] = "cut",         [16] = "malformed", [17] = "in_transaction", [20] = "is_reset",
-    [21] = "rolled_back", [22] = "read_only", [24] = "has_waiters",    [25] = "has_limits",
+    [21] = "rolled_back", [22] = "read_only", [23] = "has_acquire",    [24] = "has_waiters",
+    [25] = "has_limits",
 };
 
 static const char *failure_token(uint8_t failure)

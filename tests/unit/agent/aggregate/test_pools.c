@@ -90,6 +90,16 @@ static void released(const struct process *process, uint64_t hold_id, uint64_t u
     event_observe(&world, process, RECORD_RELEASE, &record.head);
 }
 
+/* An acquire without a wait, told by its release alone. */
+static void released_with_acquire(const struct process *process, uint64_t wait_ns, uint64_t use_ns)
+{
+    struct record_release record = {.head = {.target = target, .flags = RELEASE_HAS_ACQUIRE},
+                                    .use_ns = use_ns,
+                                    .wait_ns = wait_ns};
+
+    event_observe(&world, process, RECORD_RELEASE, &record.head);
+}
+
 static const struct metric_points *metric(const struct snapshot *snapshot, enum metric_id id)
 {
     return metric_in(resource_in(snapshot, one->resource), id);
@@ -196,6 +206,29 @@ static void counts_stay_when_a_process_ends(void **state)
     const struct metric_point *waited =
         point_in(metric(snapshot, METRIC_POOL_WAIT_REQUESTS_TIME), KEY_POOL, "main");
     assert_true(near(waited->value.number, 1.1));
+}
+
+/* Each acquire is one, whether it has a record of its own or comes with its release. */
+static void acquires_count_once(void **state)
+{
+    (void)state;
+
+    released_with_acquire(one, 0, SECOND);
+    released_with_acquire(one, SECOND / 4, SECOND);
+    acquired(one, SECOND / 2, FAILURE_NONE);
+    released(one, 1, SECOND);                       /* of the acquire before it */
+    released_with_acquire(two, UNKNOWN_NS, SECOND); /* a client that contradicts itself */
+    const struct snapshot *CLEANUP(snapshot_unrefp) snapshot = world_commit(&world);
+    const struct metric_point *wait_time =
+        point_in(metric(snapshot, METRIC_CONNECTION_WAIT_TIME), KEY_POOL, "main");
+    assert_non_null(wait_time);
+    assert_int_equal(wait_time->value.histogram->count, 3);
+    assert_true(near(wait_time->value.histogram->sum, 0.75));
+    assert_int_equal(count_of(snapshot, METRIC_CONNECTION_USE_TIME), 4);
+    assert_int_equal(value_of(snapshot, METRIC_CONNECTION_TIMEOUTS), 0);
+    const struct metric_point *waited =
+        point_in(metric(snapshot, METRIC_POOL_WAIT_REQUESTS_TIME), KEY_POOL, "main");
+    assert_true(near(waited->value.number, 0.75));
 }
 
 static void pools_without_waiters_show_none(void **state)
@@ -527,6 +560,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(gauges_sum_the_living),
         TEST(counts_stay_when_a_process_ends),
+        TEST(acquires_count_once),
         TEST(pools_without_waiters_show_none),
         TEST(time_of_the_dead_stays),
         TEST(holds_that_ended_count_once),

@@ -118,6 +118,8 @@ static void test_immediate_acquire_is_a_hold_without_wait(void **state)
     fake_agent_drain(&agent);
     first = fake_agent_record(&agent, RECORD_STATEMENT, 0);
     release = fake_agent_record(&agent, RECORD_RELEASE, 0);
+    assert_int_equal(fake_agent_count(&agent, RECORD_ACQUIRE), 0); /* the release tells it too */
+    assert_true(release->event.flags & RELEASE_HAS_ACQUIRE);
     assert_int_equal(first->statement.wait_ns, 0);
     assert_int_equal(first->event.hold_id, slot.hold_id);
     assert_int_equal(release->event.hold_id, slot.hold_id);
@@ -127,6 +129,40 @@ static void test_immediate_acquire_is_a_hold_without_wait(void **state)
                      release->release.executing_ns + release->release.idle_ns);
     assert_string_equal(fake_agent_name(&agent, NAME_CALL_SITE, release->release.call_site)->text,
                         "GET /cart");
+}
+
+/* A request that waits has an event at once, and its release none of it. */
+static void test_waited_acquire_has_its_own_event(void **state)
+{
+    struct fixture *fixture = *state;
+    struct weir_probe_acquire acquire;
+
+    weir_probe_acquire_begin(fixture->pool, &acquire, NULL);
+    weir_probe_acquire_end(&acquire, fixture->connection, WEIR_FAILURE_NONE, NULL);
+    weir_probe_release(fixture->connection);
+    fake_agent_drain(&agent);
+    assert_int_equal(fake_agent_count(&agent, RECORD_ACQUIRE), 1);
+    assert_int_equal(fake_agent_count(&agent, RECORD_RELEASE), 1);
+    assert_false(fake_agent_record(&agent, RECORD_RELEASE, 0)->event.flags & RELEASE_HAS_ACQUIRE);
+}
+
+/* A pool that pings before it hands out: its own hold ends, and only the acquire's counts as one.
+ */
+static void test_acquire_ends_the_pools_own_hold(void **state)
+{
+    struct fixture *fixture = *state;
+
+    weir_probe_transaction_begin(fixture->connection); /* an implicit hold, left open */
+    weir_probe_acquire_immediate(fixture->pool, fixture->connection, NULL);
+    weir_probe_connection_reset(fixture->connection); /* the server went away in the hold */
+    weir_probe_connect_end(fixture->connection, NULL);
+    weir_probe_release(fixture->connection); /* is over already */
+    fake_agent_drain(&agent);
+    assert_int_equal(fake_agent_count(&agent, RECORD_RELEASE), 2);
+    assert_false(fake_agent_record(&agent, RECORD_RELEASE, 0)->event.flags & RELEASE_HAS_ACQUIRE);
+    assert_true(fake_agent_record(&agent, RECORD_RELEASE, 1)->event.flags & RELEASE_HAS_ACQUIRE);
+    assert_int_equal(pool_on_board(fixture).used, 0);
+    assert_int_equal(pool_on_board(fixture).idle, 1);
 }
 
 static void test_release_says_what_was_rolled_back(void **state)
@@ -329,6 +365,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(immediate_acquire_is_a_hold_without_wait),
+        TEST(waited_acquire_has_its_own_event),
+        TEST(acquire_ends_the_pools_own_hold),
         TEST(release_says_what_was_rolled_back),
         TEST(statements_take_the_context_of_their_acquire),
         TEST(what_the_thread_says_comes_first),
