@@ -15,7 +15,6 @@ static int shop_open_pools(struct shop *shop, struct weir_error **ret_error)
     struct weir_manager_opts opts = {
         .size = sizeof(opts),
         .file = shop->arguments->config,
-        .service_name = "shop",
         .log = journal_weir,
     };
     int r;
