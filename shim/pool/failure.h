@@ -16,10 +16,15 @@ int failure_refused(struct weir_error **ret_error, enum weir_refusal refusal, co
 /* What @result says (PGRES_FATAL_ERROR and its like; libpq's errors without SQLSTATE too), on
  * @conn, whose state tells whether it survived. */
 int failure_of_result(struct weir_error **ret_error, const PGresult *result, const PGconn *conn);
-/* What @conn says in PQerrorMessage: a failed attempt or a lost connection. Reads the SQLSTATE of a
- * failed attempt from the text where libpq gives none: "password authentication failed",
- * "too many clients", "starting up", "shutting down" become their categories. */
+/* What @conn says in PQerrorMessage: a failed attempt or a lost connection. libpq keeps the
+ * SQLSTATE of a failed attempt to itself, but writes it into that text if the connection was told
+ * PQsetErrorVerbosity(conn, PQERRORS_VERBOSE) between PQconnectStart() and PQconnectPoll(): then it
+ * is read there, in any language. Else the English texts of server and libpq are looked for
+ * ("password authentication failed", "too many clients", …), and one in another language is taken
+ * for a connection that could not be made and may be made later. */
 int failure_of_connection(struct weir_error **ret_error, const PGconn *conn, const char *doing);
+/* What libpq says when a call of it failed: a lost connection as above, else the caller's use. */
+int failure_of_libpq(struct weir_error **ret_error, const PGconn *conn, const char *doing);
 int failure_memory(struct weir_error **ret_error);
 /* Another error with the same content. */
 struct weir_error *failure_copy(const struct weir_error *error);

@@ -177,13 +177,13 @@ int weir_connection_release(struct weir_connection *connection)
         misuse_tell(pool, "weir_connection_release", NULL);
         return WEIR_ERROR_USAGE;
     }
+    exchange_abandon(slot);
     if (__builtin_expect(slot->sampled_ns != 0, 0))
         hold_sampled(slot);
     if (__builtin_expect(is_open, 0))
         rolled_back_tell(slot, lease);
     pool->table->release_noting(slot->probe, is_open ? WEIR_PROBE_RELEASE_ROLLED_BACK : 0);
     slot->depth = 0;
-    slot->busy_with = NULL;
     slot->was_first_sent = false;
     if (__builtin_expect(wants_reset || slot->is_lost || slot->tenant || slot_is_old(pool, slot) ||
                              !gate_push(&pool->gate, slot, false),

@@ -16,9 +16,10 @@
 #include "include/weir/pool.h"
 #include "include/weir/probe.h"
 #include "shim/pool/crew.h"
+#include "shim/pool/newest.h"
 
 enum {
-    SLOT_ALIGN = 1024,
+    SLOT_ALIGN = 2048,
     LEASES = 256,
     SLOT_NONE = 0xffff,
     SLOTS_MAX = 4096, /* connections of one pool */
@@ -27,6 +28,7 @@ enum {
 };
 
 struct prepared_cache; /* prepared.h: of the connection; made at its first use */
+struct busy;           /* exchange.h */
 struct server_cancel;  /* cancel.h */
 struct tenant;         /* queue.h */
 struct waiter;
@@ -103,18 +105,20 @@ struct slot {
 
     /* the hold: the holder's own words */
     struct holder holder;
-    struct tenant *tenant; /* NULL: tenants are not counted */
-    uint32_t changes;      /* enum change */
-    uint16_t depth;        /* of transactions begun through weir_transaction_begin */
-    bool is_blocking;      /* libpq's mode; false: non-blocking, as statements want it */
-    bool is_lost;          /* the connection is gone or not to be used again */
-    bool has_settings;     /* of its acquire: undone by the reset */
-    bool was_first_sent;   /* the hold's first statement was sent: wait_ns is told */
-    const void *busy_with; /* the stream, pipeline, COPY or execution that is open, or NULL */
-    uint64_t wait_ns;      /* of its acquire */
-    _Atomic uint64_t statement_since_ns;    /* a statement runs since; 0: none */
-    _Atomic uint64_t statement_fingerprint; /* the newest */
-    _Atomic uint32_t is_cancelled;          /* the drain cancelled its statement */
+    struct tenant *tenant;  /* NULL: tenants are not counted */
+    uint32_t changes;       /* enum change */
+    uint16_t depth;         /* of transactions begun through weir_transaction_begin */
+    bool is_blocking;       /* libpq's mode; false: non-blocking, as statements want it */
+    bool is_lost;           /* the connection is gone or not to be used again */
+    bool has_settings;      /* of its acquire: undone by the reset */
+    bool was_first_sent;    /* the hold's first statement was sent: wait_ns is told */
+    bool is_in_transaction; /* as the probe was told */
+    uint16_t listens;       /* LISTENs less UNLISTENs */
+    struct busy *busy_with; /* the stream, pipeline, COPY or execution that is open, or NULL */
+    uint64_t wait_ns;       /* of its acquire */
+    _Atomic uint64_t statement_since_ns; /* a statement runs since; 0: none */
+    struct newest newest;                /* its text */
+    _Atomic uint32_t is_cancelled;       /* the drain cancelled its statement */
 
     /* the keeper's own words */
     uint64_t lease_seen;

@@ -142,22 +142,32 @@ static void own_run_prepared(struct own *here)
     weir_probe_text_free(text);
 }
 
+/* Asks again as long as nothing comes: one that arrives before the statement does is lost. */
+static void cancel_until_answered(PGconn *conn)
+{
+    struct pollfd ready = {.fd = PQsocket(conn), .events = POLLIN};
+    PGcancel *cancel = PQgetCancel(conn);
+    char reason[256];
+
+    do {
+        if (!PQcancel(cancel, reason, sizeof(reason)))
+            fail(conn, "cancel");
+    } while (poll(&ready, 1, 100) == 0);
+    PQfreeCancel(cancel);
+}
+
 static void own_run_cancelled(struct own *here)
 {
     static const char sql[] = "SELECT pg_sleep(60)";
     struct weir_probe_statement statement;
-    PGcancel *cancel = PQgetCancel(here->conn);
-    char reason[256];
 
     weir_probe_statement_begin(here->probe, &statement, sql, SIZE_MAX, 0);
     if (!PQsendQuery(here->conn, sql))
         fail(here->conn, "send");
     weir_probe_cancel(here->probe);
-    if (!PQcancel(cancel, reason, sizeof(reason)))
-        fail(here->conn, "cancel");
+    cancel_until_answered(here->conn);
     answered(&statement, PQgetResult(here->conn));
     PQclear(PQgetResult(here->conn));
-    PQfreeCancel(cancel);
 }
 
 static void own_run_pipeline(struct own *here)

@@ -4,6 +4,7 @@
 #include "tests/unit/shim/probe/fake_agent.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "include/weir/probe.h"
@@ -327,6 +328,73 @@ static void test_covered_connects_are_of_one_thread(void **state)
     assert_int_not_equal(thread_enter()->lane, 0); /* its neighbour in the word */
 }
 
+/* ---- threads --------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, SHARED = 3, HOLDS = 400 };
+
+struct shared {
+    struct weir_probe_pool *pool;
+    struct weir_probe_connection *connections[SHARED];
+    atomic_bool is_taken[SHARED]; /* hands a connection from thread to thread */
+};
+
+static unsigned shared_take(struct shared *shared)
+{
+    for (unsigned i = 0;; i = (i + 1) % SHARED)
+        if (!atomic_exchange_explicit(&shared->is_taken[i], true, memory_order_acquire))
+            return i;
+}
+
+static void *hold_often(void *argument)
+{
+    struct shared *shared = argument;
+
+    for (unsigned i = 0; i < HOLDS; i++) {
+        unsigned taken = shared_take(shared);
+        weir_probe_acquire_immediate(shared->pool, shared->connections[taken], NULL);
+        if (i % 8 == 0)
+            run(shared->connections[taken], "SELECT 1");
+        weir_probe_release_noting(shared->connections[taken],
+                                  i % 2 ? WEIR_PROBE_RELEASE_ROLLED_BACK : 0);
+        atomic_store_explicit(&shared->is_taken[taken], false, memory_order_release);
+    }
+    return NULL;
+}
+
+/* Each hold is one event, and the gauges come back to where they were, whoever held it last. */
+static void test_connections_pass_between_threads(void **state)
+{
+    struct fixture *fixture = *state;
+    struct weir_probe_target target = {
+        .size = sizeof(target), .address = "db.example", .database = "shop"};
+    struct shared shared = {.pool = fixture->pool};
+    pthread_t threads[THREADS];
+    struct pool_copy gauges;
+
+    for (unsigned i = 0; i < SHARED; i++) {
+        shared.connections[i] = weir_probe_connect_begin(fixture->pool, &target);
+        weir_probe_connect_end(shared.connections[i], NULL);
+    }
+    fake_agent_drain(&agent);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_often, &shared), 0);
+    do { /* reads as the agent does, while they write */
+        gauges = pool_on_board(fixture);
+        assert_true(gauges.used <= SHARED && gauges.used + gauges.idle == SHARED + 1);
+    } while (gauges.used);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    gauges = pool_on_board(fixture);
+    assert_int_equal(gauges.used, 0);
+    assert_int_equal(gauges.idle, SHARED + 1);
+    assert_in_range(gauges.used_peak, 1, SHARED);
+    fake_agent_drain(&agent);
+    assert_int_equal(fake_agent_count(&agent, RECORD_RELEASE), THREADS * HOLDS);
+    assert_int_equal(fake_agent_count(&agent, RECORD_STATEMENT), THREADS * HOLDS / 8);
+    for (unsigned i = 0; i < SHARED; i++)
+        weir_probe_connection_close(shared.connections[i], WEIR_FAILURE_NONE, NULL);
+}
+
 static void test_nothing_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -374,6 +442,7 @@ int main(void)
         TEST(raised_epoch_announces_the_acquires_names),
         TEST(restored_context_is_announced_again),
         TEST(covered_connects_are_of_one_thread),
+        TEST(connections_pass_between_threads),
         TEST(nothing_is_refused),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
