@@ -12,7 +12,7 @@ enum { RETRY_AFTER_S = 1 };
 
 void http_answer(struct http_request *request, unsigned status, json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 
     json_decref(json);
     free(request->text);

@@ -42,7 +42,7 @@ void journal_write(const char *event, json_t *fields)
     (void)json_object_set_new(line, "event", json_string(event));
     (void)json_object_update(line, fields);
     json_decref(fields);
-    text = json_dumps(line, JSON_COMPACT);
+    text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6));
     if (text)
         (void)fprintf(stderr, "%s\n", text); /* one call: lines of threads do not mix */
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,10 +143,13 @@ static int listen_open(const struct arguments *arguments)
     int fd, reason = 0, on = 1;
 
     (void)snprintf(port, sizeof(port), "%u", arguments->port);
+    /* What is accepted has TCP_NODELAY from here: the last piece of an answer does not wait for the
+     * acknowledgement of the one before. */
     if (getaddrinfo(arguments->host, port, &hints, &found))
         return -EADDRNOTAVAIL;
     fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
         bind(fd, found->ai_addr, found->ai_addrlen) || listen(fd, SOMAXCONN))
         reason = errno;
     freeaddrinfo(found);

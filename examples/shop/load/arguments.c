@@ -23,7 +23,8 @@ static const char help_text[] =
     "\n"
     "Prints one JSON object: requests, failed with reasons, conflicts (409: sold out), p50_ms,\n"
     "p99_ms, and how many requests each copy got. A request fails if its connection does, or with\n"
-    "any other answer than 200, 201 and 409. Nothing is tried again.\n";
+    "any other answer than 200, 201 and 409. Nothing is tried again. SIGTERM and SIGINT end it\n"
+    "before its time.\n";
 
 static int wrong(const char *option, const char *text, const char *wanted)
 {

@@ -1,5 +1,6 @@
 /* A load on the shop: many customers at once, on all copies that are ready. */
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,14 @@
 #include "visitor.h"
 
 enum { FIRST_READY_MS = 15000, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static atomic_bool has_ended;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&has_ended, true);
+}
 
 /* What all visitors together did. */
 struct sum {
@@ -120,6 +129,7 @@ static int visitors_run(const struct arguments *arguments, struct copies *copies
                              .copies = copies,
                              .number = started,
                              .begin_ns = begin_ns,
+                             .has_ended = &has_ended,
                              .end_ns = begin_ns + arguments->seconds * UINT64_C(1000000000)};
         r = visitor_start(&visitors[started]);
     }
@@ -156,11 +166,14 @@ static int load_run(const struct arguments *arguments)
 
 int main(int argc, char *argv[])
 {
+    const struct sigaction end = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct arguments arguments;
     int r = arguments_parse(&arguments, argc, argv);
 
     if (r)
         return r == ARGUMENTS_E_HELP ? 0 : EXIT_USAGE;
+    (void)sigaction(SIGINT, &end, NULL); /* these cannot fail */
+    (void)sigaction(SIGTERM, &end, NULL);
     if (curl_global_init(CURL_GLOBAL_DEFAULT))
         return EXIT_FAILED;
     r = load_run(&arguments);

@@ -206,7 +206,7 @@ static void *visitor_run(void *userdata)
     for (uint64_t number = 0; (at_ns = due_ns(visitor, number)) < visitor->end_ns; number++) {
         const char *copy;
         await_time(at_ns);
-        if (clock_now_ns() >= visitor->end_ns)
+        if (atomic_load(visitor->has_ended) || clock_now_ns() >= visitor->end_ns)
             break;
         copy = copies_pick(visitor->copies, READY_WAIT_MS);
         if (copy) {

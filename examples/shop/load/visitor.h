@@ -12,7 +12,8 @@ struct visitor {
     const struct arguments *arguments;
     struct copies *copies;
     unsigned number;
-    uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC: of the whole load */
+    uint64_t begin_ns, end_ns;    /* CLOCK_MONOTONIC: of the whole load, … */
+    const atomic_bool *has_ended; /* … unless it is ended before */
     pthread_t thread;
 
     uint64_t random; /* state */
@@ -22,7 +23,7 @@ struct visitor {
     size_t times_count, times_room;
 };
 
-/* 0 or a negative errno. What is filled in up to end_ns is the caller's. */
+/* 0 or a negative errno. What stands before thread is the caller's to fill in. */
 int visitor_start(struct visitor *visitor);
 void visitor_join(struct visitor *visitor);
 void visitor_deinit(struct visitor *visitor);
