@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "shim/pool/house.h"
 #include "shim/pool/log.h"
@@ -27,6 +28,7 @@ struct leak {
     struct holder_text holder;
     uint32_t thread, backend_pid;
     uint64_t held_ns;
+    char *statement; /* its last; NULL: no memory */
 };
 
 struct look {
@@ -71,6 +73,7 @@ static void look_at_held(struct look *look, struct slot *slot, uint64_t lease, u
     leak->backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed);
     if (!holder_read(slot, lease, &leak->holder, &leak->thread))
         return; /* released just now */
+    leak->statement = slot_statement(slot);
     slot->is_leak_told = true;
     look->leak_count++;
     pool_count(&look->pool->counters.leaked);
@@ -216,14 +219,15 @@ static void measure(struct look *look)
     }
 }
 
-static void leaks_tell(const struct look *look)
+static void leaks_tell(struct look *look)
 {
     for (uint32_t i = 0; i < look->leak_count; i++) {
-        const struct leak *leak = &look->leaks[i];
+        struct leak *leak = &look->leaks[i];
         char message[256];
         struct weir_log_entry entry = {
             .kind = WEIR_LOG_LEAK,
             .message = message,
+            .statement = leak->statement,
             .call_site = leak->holder.call_site,
             .tenant = leak->holder.tenant,
             .thread = leak->thread,
@@ -235,6 +239,7 @@ static void leaks_tell(const struct look *look)
                        (double)leak->held_ns / (double)NS_PER_S, leak->thread,
                        leak->holder.call_site);
         log_tell(look->pool, &entry);
+        free(leak->statement);
     }
 }
 

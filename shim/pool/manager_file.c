@@ -384,10 +384,10 @@ int manager_file_read(const char *path, struct manager_file **ret, struct weir_e
     if (!file || !(file->texts = calloc(1, sizeof(*file->texts))))
         return failure_memory(ret_error);
     int r = text_read(path, FILE_BYTES_MAX, &text);
-    if (r != 0 && r != -ENOMEM)
-        return failure(ret_error, WEIR_ERROR_USAGE, "%s: %s", path, read_reason(r));
-    if (r == 0)
-        r = manager_lines_read(text, &lines, &reason, &line);
+    if (!text)
+        return r == -ENOMEM ? failure_memory(ret_error)
+                            : failure(ret_error, WEIR_ERROR_USAGE, "%s: %s", path, read_reason(r));
+    r = manager_lines_read(text, &lines, &reason, &line);
     if (r == -ENOMEM)
         return failure_memory(ret_error);
     if (r == MANAGER_LINES_E_SYNTAX)

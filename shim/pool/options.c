@@ -208,7 +208,7 @@ static int conninfo_check(const char *conninfo, struct weir_error **ret_error)
 int options_check(const struct weir_pool_opts *opts, struct weir_pool_opts *ret,
                   struct weir_error **ret_error)
 {
-    struct weir_pool_opts copy;
+    struct weir_pool_opts copy = {0};
     int r = opts_copy(opts, &copy, ret_error);
 
     if (r == 0)

@@ -30,15 +30,9 @@ static int pool_add(struct weir_manager *manager, const struct weir_pool_opts *o
 static int pool_change(struct weir_pool *pool, const struct weir_pool_opts *opts,
                        struct weir_error **ret_error)
 {
-    CLEANUP(freep) char *owned = NULL;
-    struct weir_pool_opts laid = *opts;
-    int r = options_add_environment(&laid, &owned, ret_error);
+    int r = weir_pool_reconfigure(pool, opts, ret_error);
 
-    if (!r)
-        r = weir_pool_reconfigure(pool, &laid, ret_error);
-    if (!r)
-        r = pool_retarget(pool, laid.conninfo, ret_error);
-    return r;
+    return r ? r : pool_retarget(pool, opts->conninfo, ret_error);
 }
 
 static int pool_take(struct weir_manager *manager, const struct weir_pool_opts *opts,
@@ -51,17 +45,52 @@ static int pool_take(struct weir_manager *manager, const struct weir_pool_opts *
     return pool_change(pool, opts, ret_error);
 }
 
+/* The file's pools with what the environment says laid over them. All are checked before the first
+ * is touched, so that a mistake changes nothing. */
+struct laid {
+    struct weir_pool_opts opts[MANAGER_FILE_POOLS_MAX];
+    char *texts[MANAGER_FILE_POOLS_MAX];
+};
+
+static struct laid *laid_free(struct laid *laid)
+{
+    for (unsigned i = 0; laid && i < MANAGER_FILE_POOLS_MAX; i++)
+        free(laid->texts[i]);
+    free(laid);
+    return NULL;
+}
+
+CLEANUP_DEFINE(struct laid *, laid_freep, laid_free)
+
+static int laid_check(struct laid *laid, const struct manager_file *file,
+                      struct weir_error **ret_error)
+{
+    struct weir_pool_opts checked;
+    int r = 0;
+
+    for (size_t i = 0; !r && i < file->pools_count; i++) {
+        laid->opts[i] = file->pools[i];
+        r = options_add_environment(&laid->opts[i], &laid->texts[i], ret_error);
+        if (!r)
+            r = options_check(&laid->opts[i], &checked, ret_error);
+    }
+    return r;
+}
+
 int manager_load(struct weir_manager *manager, struct weir_error **ret_error)
 {
     CLEANUP(manager_file_freep) struct manager_file *file = NULL;
+    CLEANUP(laid_freep) struct laid *laid = calloc(1, sizeof(*laid));
     int r = manager_file_read(manager->file, &file, ret_error);
 
+    if (!r)
+        r = laid ? laid_check(laid, file, ret_error) : failure_memory(ret_error);
     if (!r && file->service_name && !manager->service_name) {
         manager->service_name = strdup(file->service_name);
         r = manager->service_name ? 0 : failure_memory(ret_error);
     }
     for (size_t i = 0; !r && i < file->pools_count; i++)
-        r = pool_take(manager, &file->pools[i], ret_error);
+        r = pool_take(manager, &laid->opts[i], ret_error);
     return r;
 }
 
