@@ -42,6 +42,7 @@ static bool is_worth_coming_again(const struct weir_error *error)
     case WEIR_ERROR_TIMEOUT:
     case WEIR_ERROR_REFUSED:
     case WEIR_ERROR_DRAINING:
+    case WEIR_ERROR_CANCELLED: /* at the end of the drain */
     case WEIR_ERROR_CONNECTION:
     case WEIR_ERROR_AUTHENTICATION: /* ours, not the client's: somebody is rotating a password */
     case WEIR_ERROR_TOO_MANY_CONNECTIONS:
