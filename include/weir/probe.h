@@ -16,7 +16,7 @@
  *
  * Order. What a call tells is written at once, so the order of the calls is the order of the facts:
  *
- *   connect_begin, connect_end, { acquire_end, { statement_begin, [first_byte],
+ *   connect_begin, connect_end, { acquire_end | acquire_immediate, { statement_begin, [first_byte],
  *     [transaction_begin | transaction_end], statement_end }, release }, connection_close
  *
  * - A transaction's begin or end is reported while the statement that caused it is still open, that
@@ -139,7 +139,8 @@ WEIR_API void weir_probe_acquire_immediate(struct weir_probe_pool *pool,
                                            const char *call_site);
 
 enum weir_probe_release_flag {
-    WEIR_PROBE_RELEASE_ROLLED_BACK = 1u << 0 /**< the pool rolled an open transaction back */
+    /** The pool rolled an open transaction back; unless its end was reported, this reports it. */
+    WEIR_PROBE_RELEASE_ROLLED_BACK = 1u << 0
 };
 /** weir_probe_release(), and what is to be said of it: enum weir_probe_release_flag. */
 WEIR_API void weir_probe_release_noting(struct weir_probe_connection *connection, uint32_t flags);

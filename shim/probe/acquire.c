@@ -8,6 +8,7 @@
 #include "shim/probe/names.h"
 #include "shim/probe/normalize.h"
 #include "shim/probe/thread.h"
+#include "shim/probe/transaction.h"
 
 /* Lies in the caller's struct weir_probe_acquire. */
 struct acquire {
@@ -187,9 +188,12 @@ void acquire_release_noting(struct weir_probe_connection *connection, uint32_t f
 
     if (!segment || connection->hold.kind != HOLD_ACQUIRED)
         return;
-    if (flags & WEIR_PROBE_RELEASE_ROLLED_BACK)
-        connection->hold.flags |= RELEASE_ROLLED_BACK;
     now_ns = probe_clock_ns();
+    if (__builtin_expect(flags & WEIR_PROBE_RELEASE_ROLLED_BACK, 0)) {
+        connection->hold.flags |= RELEASE_ROLLED_BACK;
+        if (connection->transaction.begin_ns)
+            transaction_finish(segment, connection, WEIR_TRANSACTION_ROLLED_BACK, now_ns);
+    }
     hold_end(segment, connection, now_ns, true);
     connection_show(segment, connection, now_ns);
 }

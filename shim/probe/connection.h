@@ -39,9 +39,9 @@ struct hold {
     uint64_t wait_ns;    /* of its acquire; UNKNOWN_NS if that was not seen */
     uint32_t statements; /* begun, = newest sequence */
     uint32_t flags;      /* enum event_flag: what its release is to say */
-    uint32_t epoch;      /* in which its origin's names were announced for its statements */
     enum hold_kind kind;
     struct origin origin;
+    uint32_t epoch; /* in which its origin's names were announced for its statements */
 };
 
 struct transaction {

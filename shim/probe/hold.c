@@ -15,6 +15,12 @@ void hold_ids_take(struct weir_probe_connection *connection)
     connection->hold_id_end = connection->hold_id_next + HOLD_ID_BLOCK;
 }
 
+void hold_begin_implicit(struct weir_probe_connection *connection, uint64_t now_ns,
+                         const struct origin *origin)
+{
+    origin_copy(origin, &hold_begin(connection, HOLD_IMPLICIT, now_ns, UNKNOWN_NS)->origin);
+}
+
 static void hold_record(const struct segment *segment, struct weir_probe_connection *connection,
                         uint64_t now_ns)
 {

@@ -32,6 +32,10 @@ static inline struct hold *hold_begin(struct weir_probe_connection *connection, 
     return hold;
 }
 
+/* One that a statement or a transaction begins where nothing was acquired. */
+void hold_begin_implicit(struct weir_probe_connection *connection, uint64_t now_ns,
+                         const struct origin *origin);
+
 /* Adds the time since the last change to the phase that was. Before every change of what is open.
  */
 static inline void hold_advance(struct weir_probe_connection *connection, uint64_t now_ns)

@@ -111,9 +111,7 @@ static void statement_open(const struct segment *segment, struct statement *stat
 
     statement->begin_ns = probe_clock_ns();
     if (hold->kind == HOLD_NONE)
-        origin_copy(
-            &statement->origin,
-            &hold_begin(connection, HOLD_IMPLICIT, statement->begin_ns, UNKNOWN_NS)->origin);
+        hold_begin_implicit(connection, statement->begin_ns, &statement->origin);
     else
         hold_advance(connection, statement->begin_ns);
     statement->hold_id = hold->id;

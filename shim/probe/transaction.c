@@ -30,7 +30,7 @@ void transaction_begin(struct weir_probe_connection *connection, const void *cal
     if (connection->hold.kind == HOLD_NONE) {
         origin_of_thread(segment, &origin);
         origin_add_caller(segment, caller, &origin);
-        origin_copy(&origin, &hold_begin(connection, HOLD_IMPLICIT, now_ns, UNKNOWN_NS)->origin);
+        hold_begin_implicit(connection, now_ns, &origin);
     }
     hold_advance(connection, now_ns);
     transaction->begin_ns = transaction_begin_ns(connection, now_ns);

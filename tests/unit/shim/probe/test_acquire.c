@@ -181,6 +181,27 @@ static void test_release_says_what_was_rolled_back(void **state)
     assert_false(fake_agent_record(&agent, RECORD_RELEASE, 1)->event.flags & RELEASE_ROLLED_BACK);
 }
 
+/* A pool may roll back in a way that is no statement of its own. */
+static void test_rolling_back_ends_the_transaction(void **state)
+{
+    struct fixture *fixture = *state;
+    struct weir_probe_statement statement;
+
+    weir_probe_acquire_immediate(fixture->pool, fixture->connection, NULL);
+    weir_probe_statement_begin(fixture->connection, &statement, "BEGIN", SIZE_MAX, 0);
+    weir_probe_transaction_begin(fixture->connection);
+    weir_probe_statement_end(&statement, NULL);
+    assert_int_equal(slot_on_board(fixture).state, SLOT_IDLE_IN_TRANSACTION);
+    weir_probe_release_noting(fixture->connection, WEIR_PROBE_RELEASE_ROLLED_BACK);
+    assert_int_equal(slot_on_board(fixture).state, SLOT_IDLE);
+    fake_agent_drain(&agent);
+    assert_int_equal(fake_agent_count(&agent, RECORD_TRANSACTION), 1);
+    assert_int_equal(fake_agent_record(&agent, RECORD_TRANSACTION, 0)->transaction.outcome,
+                     TRANSACTION_ROLLED_BACK);
+    assert_true(fake_agent_record(&agent, RECORD_RELEASE, 0)->event.flags & RELEASE_ROLLED_BACK);
+    assert_true(fake_agent_record(&agent, RECORD_RELEASE, 0)->release.idle_in_transaction_ns > 0);
+}
+
 static void acquire_for(struct fixture *fixture, const char *tenant, const char *traceparent)
 {
     const struct probe_table *probe = probe_table();
@@ -436,6 +457,7 @@ int main(void)
         TEST(waited_acquire_has_its_own_event),
         TEST(acquire_ends_the_pools_own_hold),
         TEST(release_says_what_was_rolled_back),
+        TEST(rolling_back_ends_the_transaction),
         TEST(statements_take_the_context_of_their_acquire),
         TEST(what_the_thread_says_comes_first),
         TEST(comment_adds_to_the_acquires_context),
