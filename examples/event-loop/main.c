@@ -7,7 +7,7 @@
 #include "arguments.h"
 #include "job.h"
 
-enum { BEAT_MS = 5, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, NS_PER_MS = 1000000 };
+enum { BEAT_MS = 5, DRAIN_MS = 2000, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, NS_PER_MS = 1000000 };
 
 struct load {
     const struct arguments *arguments;
@@ -184,6 +184,8 @@ int main(int argc, char *argv[])
         load_print(&load);
     weir_error_free(error);
     free(load.jobs);
+    if (load.manager) /* what was cancelled is ended on the server before the process ends */
+        (void)weir_manager_drain(load.manager, DRAIN_MS, NULL);
     load.pool = weir_pool_unref(load.pool);
     load.manager = weir_manager_unref(load.manager);
     return r ? EXIT_USAGE : load.failed > 0 ? EXIT_SOME_FAILED : 0;

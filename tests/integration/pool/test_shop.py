@@ -352,6 +352,7 @@ class Changes(ShopTest):
                 failed = await_condition(lambda: shop.events("reload_failed"), 10, "a refusal")
                 self.assertRegex(failed[0]["message"], r"shop\.yaml:8: .*leek_after")
                 self.assertEqual(shop.pool()["connections_max"], 5)
+                await_condition(lambda: shop.pool()["stats"]["acquired"] > 50, 30, "requests")
                 seen = load.stop()
             self.assertEqual((seen["failed"], seen["reasons"]), (0, {}))
             self.assertGreater(seen["requests"], 0)
