@@ -402,7 +402,8 @@ class Changes(ShopTest):
                       config=config(timeout="500ms"), start=False) as shop:
                 shop.process = harness.process.Process(
                     shop.argv, os.path.join(shop.dir, "shop.log"), env=shop.env)
-                await_condition(lambda: shop.events("secret"), 20, "the file being missed")
+                await_condition(lambda: shop.events("secret") and shop.events("started"), 20,
+                                "the file being missed")
                 self.assertEqual(shop.request("GET", "/readyz")[0], 503)
                 self.assertEqual(shop.request("GET", "/tenants/acme/products")[0], 503)
 
