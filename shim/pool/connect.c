@@ -368,7 +368,9 @@ static uint32_t connects_at_once(const struct weir_pool *pool)
     return attempts->stuck < STUCK_MAX && most > attempts->running ? most - attempts->running : 0;
 }
 
-uint64_t connect_due_ns(const struct weir_pool *pool, uint64_t now_ns)
+/* When an attempt that is wanted may begin; UINT64_MAX: none is wanted, or one that ends is first.
+ */
+static uint64_t connect_due(const struct weir_pool *pool, uint64_t now_ns)
 {
     const struct attempts *attempts = &pool->attempts;
     uint64_t due_ns = now_ns;
@@ -408,10 +410,11 @@ void connect_grow(struct weir_pool *pool, uint64_t now_ns)
     uint32_t wanted = connects_wanted(pool), at_once = connects_at_once(pool);
     struct slot *slot;
 
-    if (!wanted || !at_once || now_ns < attempts->not_before_ns)
+    if (!wanted || !at_once)
         return;
     tokens_count(pool, now_ns);
-    for (; wanted && at_once && attempts->tokens >= 1; wanted--, at_once--) {
+    for (; wanted && at_once && attempts->tokens >= 1 && now_ns >= attempts->not_before_ns;
+         wanted--, at_once--) {
         slot = slot_reserve(pool);
         if (!slot)
             return;
@@ -422,6 +425,7 @@ void connect_grow(struct weir_pool *pool, uint64_t now_ns)
         slot->is_lost = false;
         errand_start(slot, ERRAND_CONNECT, now_ns + OPTION_NS(&pool->options, connect_timeout_ms));
     }
+    pool->connect_due_ns = connect_due(pool, now_ns);
 }
 
 static void attempts_back_off(struct weir_pool *pool, uint64_t now_ns)

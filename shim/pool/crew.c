@@ -133,7 +133,9 @@ static bool crew_put(struct crew *crew, struct crew_queue *queue, struct crew_jo
         !crew_thread_start(crew))
         crew->threads++;
     is_full = queue == &crew->endless && queue->count >= CREW_ENDLESS_QUEUED_MAX;
-    is_taken = !crew->is_ending && crew->threads > 0 && !is_full;
+    /* Also while it ends: a thread looks for work once more before it goes, and what follows from
+     * the last jobs (closing what was just opened) is theirs to do. */
+    is_taken = crew->threads > 0 && !is_full;
     if (is_taken) {
         queue_put(queue, job);
         (void)pthread_cond_signal(&crew->work);

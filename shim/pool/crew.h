@@ -35,7 +35,7 @@ struct crew {
 };
 
 void crew_init(struct crew *crew);
-/* Never waits. False: no thread can be had, or the crew is ending; the job stays the caller's. */
+/* Never waits. False: no thread can be had, or the crew has ended; the job stays the caller's. */
 bool crew_submit(struct crew *crew, struct crew_job *job);
 /* The same for a job without a deadline of its own. False also: too many of them wait. */
 bool crew_submit_endless(struct crew *crew, struct crew_job *job);
