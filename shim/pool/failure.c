@@ -148,6 +148,23 @@ struct weir_error *failure_copy(const struct weir_error *error)
     return copy;
 }
 
+struct weir_error *failure_passed_on(const struct weir_error *cause, const char *format, ...)
+{
+    struct weir_error *error;
+    char message[MESSAGE_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof(message), format, arguments); /* cut if it is longer */
+    va_end(arguments);
+    error = error_make_plain(cause->category, message);
+    error_set_sqlstate(error, cause->sqlstate);
+    if (!error->is_static)
+        error->is_retryable = cause->is_retryable;
+    failure_set_survived(error, cause->has_survived);
+    return error;
+}
+
 void failure_set_survived(struct weir_error *error, bool survived)
 {
     if (error && !error->is_static)
