@@ -137,7 +137,8 @@ static void exchange_read(struct exchange *exchange)
 static void exchange_give_up(struct exchange *exchange)
 {
     exchange->is_given_up = true;
-    slot_lose(exchange->slot, false);
+    /* Neither the statement nor its cancelling was answered: the network may be silent for all. */
+    slot_lose(exchange->slot, true);
 }
 
 static void exchange_cancel_until(struct exchange *exchange, uint64_t grace_ns)
