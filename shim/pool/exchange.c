@@ -140,14 +140,14 @@ static void exchange_give_up(struct exchange *exchange)
     slot_lose(exchange->slot, false);
 }
 
-void exchange_cancel(struct exchange *exchange)
+static void exchange_cancel_until(struct exchange *exchange, uint64_t grace_ns)
 {
     struct slot *slot = exchange->slot;
 
     if (exchange->grace_ns)
         return;
     exchange->cancelled_ns = clock_monotonic_ns();
-    exchange->grace_ns = exchange->cancelled_ns + CANCEL_GRACE_MS * NS_PER_MS;
+    exchange->grace_ns = grace_ns;
     pool_probe(slot->pool)->cancel(slot->probe);
     if (!server_cancel_send(slot->cancel, pool_crew(slot->pool)))
         exchange_give_up(exchange);
@@ -167,6 +167,16 @@ static void exchange_cancel_again(struct exchange *exchange, uint64_t now_ns)
     (void)server_cancel_send(slot->cancel, pool_crew(slot->pool)); /* the grace ends all the same */
 }
 
+uint64_t exchange_patience_ns(const struct exchange *exchange)
+{
+    return clock_monotonic_ns() + OPTION_NS(pool_options(exchange->slot->pool), reset_timeout_ms);
+}
+
+void exchange_cancel(struct exchange *exchange)
+{
+    exchange_cancel_until(exchange, exchange_patience_ns(exchange));
+}
+
 static void exchange_look_at_time(struct exchange *exchange)
 {
     uint64_t now_ns;
@@ -181,7 +191,7 @@ static void exchange_look_at_time(struct exchange *exchange)
             exchange_cancel_again(exchange, now_ns);
     } else if (now_ns >= exchange->deadline_ns) {
         exchange->is_timed_out = true;
-        exchange_cancel(exchange);
+        exchange_cancel_until(exchange, now_ns + CANCEL_GRACE_MS * NS_PER_MS);
     }
 }
 

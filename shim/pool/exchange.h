@@ -99,8 +99,11 @@ void exchange_turn(struct exchange *exchange, short revents);
 void exchange_wait(struct exchange *exchange);
 /* poll() without waiting, and exchange_turn(). */
 void exchange_look(struct exchange *exchange);
-/* Cancels it on the server now, whatever the deadline. */
+/* Cancels it on the server now, whatever the deadline: nobody waits for an answer, so its end has
+ * as much time as a reset has. */
 void exchange_cancel(struct exchange *exchange);
+/* Until when that is. */
+uint64_t exchange_patience_ns(const struct exchange *exchange);
 /* Of a cancelled one whose answer is complete: the request to cancel is over too, or (false) has to
  * be awaited by poll() for exchange_timeout_ms() and exchange_turn(). */
 bool exchange_is_calm(const struct exchange *exchange);

@@ -177,6 +177,12 @@ void pool_fail_waiters(struct weir_pool *pool, const struct weir_error *error)
 
     while ((waiter = queue_any(&pool->queue)))
         waiter_fail(waiter, failure_copy(error));
+    /* Those as well for whom a connection is being made ready. */
+    for (uint16_t i = 0; i < pool->slots_made; i++) {
+        waiter = pool->slots[i]->waiter;
+        if (waiter && waiter_withdraw(waiter))
+            waiter_fail(waiter, failure_copy(error));
+    }
     gate_clear(&pool->gate, GATE_WAITED);
 }
 

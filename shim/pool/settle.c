@@ -153,7 +153,7 @@ int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error *
         (void)PQsetnonblocking(conn, 1);
     exchange_sent(&exchange);
     if (!server_cancel_is_done(slot->cancel)) /* the one before: it is this answer's */
-        exchange.grace_ns = clock_monotonic_ns() + CANCEL_GRACE_MS * NS_PER_MS;
+        exchange.grace_ns = exchange_patience_ns(&exchange);
     else if (PQtransactionStatus(conn) == PQTRANS_ACTIVE && PQisBusy(conn))
         exchange_cancel(&exchange);
     settle_wait_longer(&exchange);

@@ -89,6 +89,20 @@ class Drain(FaultCase):
         self.assertLess(drained["at_ns"] - drained["begin_ns"], 2e9)
         self.assertEqual(set(self.failure_kinds(client)), {("acquire", "draining")})
 
+    def test_the_deadline_holds_while_hooks_hang(self):
+        for hook in ("after_release", "before_acquire", "before_connect"):
+            client = self.client(self.conninfo(), connections_max=2, hooks=hook,
+                                 acquire_timeout_ms=20000,
+                                 load=["3:statement:SELECT pg_sleep(0.01)"])
+            client.hook(f"{hook} hang")
+            client.go()
+            client.await_event("hook", 10, hook=hook)
+            self.drain(client, 600)
+            client.await_event("over", 1)  # who waited was told at once, whatever hangs
+            self.end(client)
+            self.assertEqual({one["category"] for one in client.failures()}, {"draining"})
+            self.assert_nothing_left()
+
     def test_the_deadline_holds_without_a_network(self):
         proxy = Proxy(self.postgres.port)
         self.addCleanup(proxy.close)

@@ -32,7 +32,7 @@ class Hooks(FaultCase):
         before = len(client.failures())
         client.hook(f"{hook} fail")
         client.ask("evict", "evicted")
-        client.await_event("failure", 10, count=before + 9)
+        client.await_event("failure", 10, count=before + 6)
         failures = client.failures()[before:]
         self.assertEqual({(one["step"], one["category"]) for one in failures},
                          {("acquire", "hook")}, failures[:2])
@@ -97,7 +97,7 @@ class Hooks(FaultCase):
             before = len(client.failures())
             client.hook(f"{hook} hang")
             client.ask("evict", "evicted")
-            client.await_event("failure", 20, count=before + 12)
+            client.await_event("failure", 20, count=before + 6)
             client.hook(f"{hook} work")
             mark = f"{hook}-all-hung"
             self.recover(client, mark, client.mark(mark), 1.5)

@@ -32,19 +32,25 @@ class Tls(FaultCase):
         return (f"host={host} hostaddr=127.0.0.1 port={self.postgres.port} user=postgres"
                 f" dbname=postgres sslmode={mode} sslrootcert={root or self.authority.root}")
 
-    def refused(self, conninfo, reason):
+    def refused(self, conninfo, reason, **arguments):
         """Returns a client that gets no connection, for that reason."""
         client = self.client(conninfo, load=["4:statement:SELECT 1"], connections_max=4,
-                             hooks="before_connect", acquire_timeout_ms=600)
+                             acquire_timeout_ms=600, pace_us=10000, **arguments)
         client.go()
         client.await_event("failure", 10, count=12)
         self.assertEqual({(one["step"], one["category"]) for one in client.failures()},
                          {("acquire", "connection")}, client.failures()[:2])
         for failure in client.failures():
             self.assertIn(reason, failure["message"])
-        # Three deadlines of 600 ms have passed: 50 ms at least, then 100, 200, 400, 500 …
-        self.assertLessEqual(len(client.attempts()), 10)
         return client
+
+    def assert_told_at_once(self, client):
+        """It would fail the same way again: nobody waits for that, and it is seldom tried."""
+        client.await_event("second", 10, count=4)
+        times = sorted(one["took_ms"] for one in client.failures())
+        self.assertLess(times[len(times) // 2], 10, times)
+        # In four seconds: 0.5 s at least after the first attempt, then 1, 2 and 4 s.
+        self.assertLessEqual(client.stats()["connect_failures"], 5)
 
     def test_right(self):
         self.turn("on")
@@ -55,15 +61,22 @@ class Tls(FaultCase):
 
     def test_a_certificate_of_another_authority(self):
         self.turn("on")
-        self.end(self.refused(self.conninfo(root=self.other.root), "certificate verify failed"))
+        client = self.refused(self.conninfo(root=self.other.root), "certificate verify failed")
+        self.assert_told_at_once(client)
+        self.end(client)
 
     def test_a_certificate_for_another_host(self):
         self.turn("on")
-        self.end(self.refused(self.conninfo(host="elsewhere.test"), "does not match host name"))
+        client = self.refused(self.conninfo(host="elsewhere.test"), "does not match host name")
+        self.assert_told_at_once(client)
+        self.end(client)
 
     def test_a_server_without_tls_that_learns_it(self):
+        # With a hook the next attempt may go elsewhere: requests wait for it, up to their deadlines.
         self.turn("off")
-        client = self.refused(self.conninfo(), "does not support SSL")
+        client = self.refused(self.conninfo(), "does not support SSL", hooks="before_connect")
+        # Three deadlines of 600 ms have passed: 50 ms at least, then 100, 200, 400, 500 …
+        self.assertLessEqual(len(client.attempts()), 10)
         self.turn("on")
         self.recover(client, "tls", client.mark("tls"), 2.0)
         self.end(client)

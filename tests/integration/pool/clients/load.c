@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -156,13 +157,31 @@ static int32_t statement_default_ms(void)
     return opts.statement_timeout_ms;
 }
 
+/* As an event loop does it: nothing but the request's descriptor tells when to go on. */
+static int acquire_by_events(const struct weir_acquire_opts *opts,
+                             struct weir_connection **ret_connection, struct weir_error **ret_error)
+{
+    struct weir_acquire *acquire;
+    int r = weir_acquire_start(load.pool, opts, &acquire, ret_error);
+
+    if (r)
+        return r;
+    while ((r = weir_acquire_step(acquire, ret_connection, ret_error)) == WEIR_PENDING) {
+        struct pollfd at = {.fd = weir_acquire_fd(acquire), .events = POLLIN};
+        (void)poll(&at, 1, -1);
+    }
+    return r;
+}
+
 static struct weir_connection *round_acquire(struct round *round)
 {
     struct weir_acquire_opts opts = {.size = sizeof(opts), .timeout_ms = load.acquire_ms};
     struct step step = step_begin("acquire", load.acquire_ms, acquire_default_ms());
     struct weir_connection *connection = NULL;
     struct weir_error *error = NULL;
-    int r = weir_pool_acquire(load.pool, &opts, &connection, &error);
+    int r = round->worker->group->work == WORK_EVENT
+                ? acquire_by_events(&opts, &connection, &error)
+                : weir_pool_acquire(load.pool, &opts, &connection, &error);
 
     return step_end(round, &step, r, error) ? connection : NULL;
 }
@@ -250,7 +269,7 @@ static void round_do(struct round *round)
     connection = round_acquire(round);
     if (!connection)
         return;
-    if (work == WORK_STATEMENT)
+    if (work == WORK_STATEMENT || work == WORK_EVENT)
         (void)round_execute(round, connection);
     else if (work == WORK_TRANSACTION)
         round_transaction(round, connection);
@@ -285,7 +304,7 @@ static void *worker_run(void *userdata)
 
 bool load_group_parse(const char *text, struct load_group *ret)
 {
-    static const char *const works[] = {"acquire", "statement", "transaction", "run"};
+    static const char *const works[] = {"acquire", "statement", "transaction", "run", "event"};
     char *end;
 
     ret->threads = (unsigned)strtoul(text, &end, 10);

@@ -13,6 +13,7 @@ enum load_work {
     WORK_STATEMENT,   /* weir_execute() */
     WORK_TRANSACTION, /* begin, execute, commit */
     WORK_RUN,         /* weir_transaction_run() */
+    WORK_EVENT,       /* as WORK_STATEMENT, with weir_acquire_start() and its descriptor */
 };
 
 /* Threads that do the same. */
