@@ -127,7 +127,7 @@ int weir_acquire_start(struct weir_pool *pool, const struct weir_acquire_opts *o
                        strerror(errno));
     r = request_begin(&acquire->request, pool, &kept, CALLER, fd, ret_error);
     if (r) {
-        acquire->request.waiter.event_fd = fd; /* closed with it, also if it did not get so far */
+        acquire->request.waiter.event_fd = fd; /* for acquire_freep: it may not be there yet */
         return r;
     }
     if (!request_is_over(&acquire->request))
