@@ -7,7 +7,7 @@
 #include "weir/manager.h"
 #include "weir/statement.h"
 
-#define TRACE_HOG "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+#define TRACE_HOG    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 #define TRACE_WAITER "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 static void check(int r, struct weir_error *error)
