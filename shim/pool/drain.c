@@ -62,7 +62,7 @@ static void pools_each(struct weir_manager *manager, pool_fn call, void *userdat
         call(pool, userdata);
         pool_unlock(pool);
         next = manager_next_pool(manager, pool);
-        (void)weir_pool_unref(pool);
+        pool_leave(pool);
     }
 }
 

@@ -52,7 +52,7 @@ void pool_fork_child(struct weir_pool *pool)
     pool->told_last = &pool->told;
     memset(&pool->queue, 0, sizeof(pool->queue)); /* its waiters are threads of the parent */
     memset(&pool->attempts, 0, sizeof(pool->attempts));
-    pool->total = pool->errands = 0;
+    pool->total = pool->errands = pool->visits = 0;
     pool_rule(pool, (enum rule)0, false);                /* the gate is told what is in force */
     (void)pthread_mutex_init(&pool->sizing_mutex, NULL); /* cannot fail without attributes */
     sizing_start(&pool->sizing, clock_monotonic_ns(), 0);

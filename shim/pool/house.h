@@ -63,6 +63,7 @@ struct weir_pool {
     uint16_t slots_made;              /* slots[0 … slots_made) exist */
     uint32_t total;                   /* connections that count against the maximum */
     uint32_t errands;                 /* under way; the pool's memory stays meanwhile */
+    uint32_t visits;                  /* by manager_next_pool(); it stays for them too */
     uint32_t evict_epoch;
     struct attempts attempts;
     struct server_limits limits;
@@ -120,6 +121,8 @@ struct queue_rule pool_queue_rule(const struct weir_pool *pool);
 void pool_doubt(struct weir_pool *pool);
 /* Ends an empty pool that is closed; unlocks it. */
 void pool_unlock_maybe_free(struct weir_pool *pool);
+/* A visit of manager_next_pool() is over. Without the mutex. */
+void pool_leave(struct weir_pool *pool);
 void pool_count(_Atomic uint64_t *counter);
 /* New connections go where @conninfo says; what is open is replaced. Without the mutex. */
 int pool_retarget(struct weir_pool *pool, const char *conninfo, struct weir_error **ret_error);
@@ -201,7 +204,8 @@ void manager_remove_pool(struct weir_manager *manager, struct weir_pool *pool);
 void manager_tell_drained(struct weir_manager *manager);
 /* A pool less. */
 void manager_leave(struct weir_manager *manager);
-/* The pool behind @pool (NULL: the first) in the manager's list, with a reference; NULL: none. */
+/* The pool behind @pool (NULL: the first) in the manager's list; NULL: none. A visit is no
+ * reference, so that whoever gives the last one up has closed the pool; it ends by pool_leave(). */
 struct weir_pool *manager_next_pool(struct weir_manager *manager, const struct weir_pool *pool);
 
 /* registry.c: all managers of the process, for fork. */

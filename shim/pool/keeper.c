@@ -300,7 +300,7 @@ static void *keeper_work(void *userdata)
             uint64_t pool_ns = pool_look(pool, &look);
             next_ns = pool_ns < next_ns ? pool_ns : next_ns;
             after = manager_next_pool(manager, pool);
-            (void)weir_pool_unref(pool);
+            pool_leave(pool);
         }
         (void)pthread_mutex_lock(&manager->mutex);
         next_ns = manager->wake_ns < next_ns ? manager->wake_ns : next_ns;

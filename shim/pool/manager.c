@@ -73,8 +73,13 @@ struct weir_pool *manager_next_pool(struct weir_manager *manager, const struct w
 
     (void)pthread_mutex_lock(&manager->mutex);
     next = pool ? pool->next : manager->pools;
-    while (next && !pool_try_ref(next))
-        next = next->next;
+    while (next && !atomic_load_explicit(&next->references, memory_order_relaxed))
+        next = next->next; /* just being closed */
+    if (next) {
+        pool_lock(next);
+        next->visits++;
+        pool_unlock(next);
+    }
     (void)pthread_mutex_unlock(&manager->mutex);
     return next;
 }
@@ -243,6 +248,8 @@ static void pool_health(const struct weir_pool *pool, char *reason, size_t size)
     const char *name = pool->options.name;
 
     *reason = 0;
+    if (pool->is_closed)
+        return;
     if (pool->rules & RULE_DRAINING)
         (void)snprintf(reason, size, "pool %s: draining", name);
     else if (pool->rules & RULE_SUSPENDED)
@@ -266,7 +273,7 @@ void weir_manager_health(struct weir_manager *manager, struct weir_health *ret_h
             health.is_ready = !*health.reason;
         }
         next = manager_next_pool(manager, pool);
-        (void)weir_pool_unref(pool);
+        pool_leave(pool);
     }
     memcpy(ret_health, &health, health.size);
 }

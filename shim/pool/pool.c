@@ -329,7 +329,7 @@ static void pool_shut(struct weir_pool *pool)
 void pool_unlock_maybe_free(struct weir_pool *pool)
 {
     struct weir_manager *manager = pool->manager;
-    bool is_over = pool->is_closed && !pool->total && !pool->errands;
+    bool is_over = pool->is_closed && !pool->total && !pool->errands && !pool->visits;
     bool is_draining = pool->rules & RULE_DRAINING;
 
     pool_unlock(pool);
@@ -339,6 +339,13 @@ void pool_unlock_maybe_free(struct weir_pool *pool)
     } else if (is_draining) {
         manager_tell_drained(manager);
     }
+}
+
+void pool_leave(struct weir_pool *pool)
+{
+    pool_lock(pool);
+    pool->visits--;
+    pool_unlock_maybe_free(pool);
 }
 
 struct weir_pool *weir_pool_unref(struct weir_pool *pool)

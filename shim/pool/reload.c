@@ -104,7 +104,7 @@ void manager_unload(struct weir_manager *manager)
         next = manager_next_pool(manager, pool);
         if (is_of_file)
             (void)weir_pool_unref(pool);
-        (void)weir_pool_unref(pool);
+        pool_leave(pool);
     }
 }
 

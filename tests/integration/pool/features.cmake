@@ -18,3 +18,8 @@ feature_test(manager A12)
 feature_test(drain A13)
 feature_test(fork A13)
 feature_test(tenants A14)
+
+weir_program(pool_board_client SOURCES clients/board.c LINK weir_static)
+set_target_properties(pool_board_client PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+weir_python_test(pool_board SOURCE test_pool_board.py LABELS integration A14 TIMEOUT 60)

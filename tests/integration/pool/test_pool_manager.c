@@ -84,6 +84,22 @@ static void a_name_is_open_once(void **state)
     pool_fixture_close(&fixture);
 }
 
+/* The manager's own looking after a pool keeps no name taken. */
+static void a_name_is_free_at_once(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("again", 0, 1);
+    struct weir_manager *manager = NULL;
+    struct weir_pool *pool;
+
+    (void)state;
+    CHECK(weir_manager_new(NULL, &manager, &error));
+    for (unsigned i = 0; i < 20000; i++) {
+        CHECK(weir_pool_open(manager, &opts, &pool, &error));
+        pool = weir_pool_unref(pool);
+    }
+    manager = weir_manager_unref(manager);
+}
+
 static void the_last_reference_closes_the_pool(void **state)
 {
     struct weir_pool_opts opts = pool_opts("counted", 0, 2);
@@ -351,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_process_has_one_default),
         cmocka_unit_test(explicit_managers_know_nothing_of_each_other),
         cmocka_unit_test(a_name_is_open_once),
+        cmocka_unit_test(a_name_is_free_at_once),
         cmocka_unit_test(the_last_reference_closes_the_pool),
         cmocka_unit_test(references_are_counted_by_many_threads),
         cmocka_unit_test(the_file_opens_pools),
