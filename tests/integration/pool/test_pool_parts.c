@@ -550,7 +550,7 @@ static void copy_in_time(void **state)
     why = NULL;
     while (!r || weir_error_category(why) != WEIR_ERROR_TIMEOUT)
         r = weir_copy_write(copy, text, 1 << 20, &why);
-    weir_error_free(why);
+    expect(r, WEIR_ERROR_TIMEOUT, &why);
     expect(weir_copy_finish(copy, NULL, &why), WEIR_ERROR_TIMEOUT, &why);
     free(text);
     assert_true(is_good());
