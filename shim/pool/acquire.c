@@ -126,9 +126,10 @@ int weir_acquire_start(struct weir_pool *pool, const struct weir_acquire_opts *o
         return failure(ret_error, WEIR_ERROR_RESOURCE, "weir_acquire_start: no descriptor: %s",
                        strerror(errno));
     r = request_begin(&acquire->request, pool, &kept, CALLER, fd, ret_error);
-    acquire->request.waiter.event_fd = fd;
-    if (r)
+    if (r) {
+        acquire->request.waiter.event_fd = fd; /* for acquire_freep: it may not be there yet */
         return r;
+    }
     if (!request_is_over(&acquire->request))
         keeper_wake(pool->manager, acquire->request.waiter.deadline_ns);
     *ret_acquire = STEAL(acquire);

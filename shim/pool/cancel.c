@@ -56,7 +56,7 @@ bool server_cancel_send(struct server_cancel *cancel, struct crew *crew)
         return true; /* one is under way */
     atomic_fetch_add_explicit(&cancel->references, 1, memory_order_relaxed);
     cancel->job.run = server_cancel_run;
-    if (crew_submit(crew, &cancel->job))
+    if (crew_submit_endless(crew, &cancel->job)) /* PQcancel() awaits the server for ever */
         return true;
     atomic_store_explicit(&cancel->is_pending, 0, memory_order_release);
     (void)server_cancel_unref(cancel);

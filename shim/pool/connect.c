@@ -19,6 +19,7 @@ enum {
      * statement nor a cancel request hangs on a network that drops silently. */
     TCP_USER_TIMEOUT_MS = 10000,
     PERMANENT_FACTOR = 10, /* the back-off of what would only fail the same way again */
+    STUCK_MAX = 16,        /* attempts that hang, given up, until no further one is made */
 };
 
 /* ---- one host -------------------------------------------------------------------------------- */
@@ -310,18 +311,31 @@ void connect_close(struct slot *slot, enum weir_failure why)
 
 /* ---- how often: under the pool's mutex ------------------------------------------------------- */
 
+/* Attempts that may be saved up for a moment of need. */
+static uint32_t tokens_most(const struct weir_pool *pool)
+{
+    uint32_t rate = (uint32_t)OPTION_OF(&pool->options, connect_rate_max);
+    uint32_t at_once = (uint32_t)OPTION_OF(&pool->options, connects_max);
+
+    return at_once < (rate + 1) / 2 ? at_once : (rate + 1) / 2;
+}
+
+/* A second. What is saved up comes off it, so that no second ever sees more than the rate. */
+static double tokens_rate(const struct weir_pool *pool)
+{
+    return OPTION_OF(&pool->options, connect_rate_max) - (double)tokens_most(pool) + 1;
+}
+
 static void tokens_count(struct weir_pool *pool, uint64_t now_ns)
 {
     struct attempts *attempts = &pool->attempts;
-    double rate = OPTION_OF(&pool->options, connect_rate_max);
-    double most = OPTION_OF(&pool->options, connects_max);
+    double most = tokens_most(pool);
 
-    if (most > rate)
-        most = rate;
     if (!attempts->tokens_ns)
         attempts->tokens = most;
     else if (now_ns > attempts->tokens_ns)
-        attempts->tokens += (double)(now_ns - attempts->tokens_ns) / (double)NS_PER_S * rate;
+        attempts->tokens +=
+            (double)(now_ns - attempts->tokens_ns) / (double)NS_PER_S * tokens_rate(pool);
     if (attempts->tokens > most)
         attempts->tokens = most;
     attempts->tokens_ns = now_ns;
@@ -349,12 +363,14 @@ static uint32_t connects_at_once(const struct weir_pool *pool)
 {
     const struct attempts *attempts = &pool->attempts;
     uint32_t most = attempts->failures ? 1 : (uint32_t)OPTION_OF(&pool->options, connects_max);
-    uint32_t taken = attempts->running + attempts->stuck;
 
-    return most > taken ? most - taken : 0;
+    /* One that hangs holds up the others for its time only; the next may find a hook that works. */
+    return attempts->stuck < STUCK_MAX && most > attempts->running ? most - attempts->running : 0;
 }
 
-uint64_t connect_due_ns(const struct weir_pool *pool, uint64_t now_ns)
+/* When an attempt that is wanted may begin; UINT64_MAX: none is wanted, or one that ends is first.
+ */
+static uint64_t connect_due(const struct weir_pool *pool, uint64_t now_ns)
 {
     const struct attempts *attempts = &pool->attempts;
     uint64_t due_ns = now_ns;
@@ -362,8 +378,7 @@ uint64_t connect_due_ns(const struct weir_pool *pool, uint64_t now_ns)
     if (!connects_wanted(pool) || !connects_at_once(pool))
         return UINT64_MAX;
     if (attempts->tokens < 1)
-        due_ns += (uint64_t)((1 - attempts->tokens) / OPTION_OF(&pool->options, connect_rate_max) *
-                             (double)NS_PER_S);
+        due_ns += (uint64_t)((1 - attempts->tokens) / tokens_rate(pool) * (double)NS_PER_S);
     return due_ns > attempts->not_before_ns ? due_ns : attempts->not_before_ns;
 }
 
@@ -395,10 +410,11 @@ void connect_grow(struct weir_pool *pool, uint64_t now_ns)
     uint32_t wanted = connects_wanted(pool), at_once = connects_at_once(pool);
     struct slot *slot;
 
-    if (!wanted || !at_once || now_ns < attempts->not_before_ns)
+    if (!wanted || !at_once)
         return;
     tokens_count(pool, now_ns);
-    for (; wanted && at_once && attempts->tokens >= 1; wanted--, at_once--) {
+    for (; wanted && at_once && attempts->tokens >= 1 && now_ns >= attempts->not_before_ns;
+         wanted--, at_once--) {
         slot = slot_reserve(pool);
         if (!slot)
             return;
@@ -409,6 +425,7 @@ void connect_grow(struct weir_pool *pool, uint64_t now_ns)
         slot->is_lost = false;
         errand_start(slot, ERRAND_CONNECT, now_ns + OPTION_NS(&pool->options, connect_timeout_ms));
     }
+    pool->connect_due_ns = connect_due(pool, now_ns);
 }
 
 static void attempts_back_off(struct weir_pool *pool, uint64_t now_ns)

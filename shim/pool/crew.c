@@ -10,6 +10,32 @@ enum {
     CREW_STACK = 512 << 10, /* name resolution and TLS want some */
 };
 
+static void queue_init(struct crew_queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+    queue->count = 0;
+}
+
+static void queue_put(struct crew_queue *queue, struct crew_job *job)
+{
+    job->next = NULL;
+    *queue->last = job;
+    queue->last = &job->next;
+    queue->count++;
+}
+
+static struct crew_job *queue_take(struct crew_queue *queue)
+{
+    struct crew_job *job = queue->first;
+
+    queue->first = job->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    queue->count--;
+    return job;
+}
+
 void crew_init(struct crew *crew)
 {
     pthread_condattr_t attributes;
@@ -20,9 +46,9 @@ void crew_init(struct crew *crew)
     (void)pthread_cond_init(&crew->work, &attributes);
     (void)pthread_cond_init(&crew->ended, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    crew->first = NULL;
-    crew->last = &crew->first;
-    crew->threads = crew->sleeping = crew->queued = 0;
+    queue_init(&crew->jobs);
+    queue_init(&crew->endless);
+    crew->threads = crew->sleeping = crew->endless_running = 0;
     crew->is_ending = false;
 }
 
@@ -31,39 +57,48 @@ static struct timespec moment(uint64_t ns)
     return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
-/* Under the mutex. NULL: the thread is to end. */
-static struct crew_job *crew_next(struct crew *crew)
+/* Under the mutex: jobs that a thread may begin now. */
+static uint32_t crew_ready(const struct crew *crew)
+{
+    uint32_t room = CREW_ENDLESS_MAX - crew->endless_running;
+
+    return crew->jobs.count + (crew->endless.count < room ? crew->endless.count : room);
+}
+
+/* Under the mutex. False: the thread is to end. */
+static bool crew_await(struct crew *crew)
 {
     struct timespec until = moment(clock_monotonic_ns() + CREW_IDLE_MS * NS_PER_MS);
-    struct crew_job *job;
     int r = 0;
 
-    while (!crew->first && !crew->is_ending && r != ETIMEDOUT) {
+    while (!crew_ready(crew) && !crew->is_ending && r != ETIMEDOUT) {
         crew->sleeping++;
         r = pthread_cond_timedwait(&crew->work, &crew->mutex, &until);
         crew->sleeping--;
     }
-    job = crew->first;
-    if (!job)
-        return NULL;
-    crew->first = job->next;
-    if (!crew->first)
-        crew->last = &crew->first;
-    crew->queued--;
-    return job;
+    return crew_ready(crew) > 0;
+}
+
+/* Under the mutex, which is let go while the job runs. */
+static void crew_run_one(struct crew *crew)
+{
+    bool is_endless = !crew->jobs.count;
+    struct crew_job *job = queue_take(is_endless ? &crew->endless : &crew->jobs);
+
+    crew->endless_running += is_endless;
+    (void)pthread_mutex_unlock(&crew->mutex);
+    job->run(job);
+    (void)pthread_mutex_lock(&crew->mutex);
+    crew->endless_running -= is_endless;
 }
 
 static void *crew_work(void *userdata)
 {
     struct crew *crew = userdata;
-    struct crew_job *job;
 
     (void)pthread_mutex_lock(&crew->mutex);
-    while ((job = crew_next(crew))) {
-        (void)pthread_mutex_unlock(&crew->mutex);
-        job->run(job);
-        (void)pthread_mutex_lock(&crew->mutex);
-    }
+    while (crew_await(crew))
+        crew_run_one(crew);
     crew->threads--;
     (void)pthread_cond_broadcast(&crew->ended);
     (void)pthread_mutex_unlock(&crew->mutex);
@@ -89,24 +124,34 @@ static int crew_thread_start(struct crew *crew)
     return -r;
 }
 
-bool crew_submit(struct crew *crew, struct crew_job *job)
+static bool crew_put(struct crew *crew, struct crew_queue *queue, struct crew_job *job)
 {
-    bool is_taken;
+    bool is_taken, is_full;
 
     (void)pthread_mutex_lock(&crew->mutex);
-    if (!crew->is_ending && crew->queued >= crew->sleeping && crew->threads < CREW_MAX &&
+    if (!crew->is_ending && crew_ready(crew) >= crew->sleeping && crew->threads < CREW_MAX &&
         !crew_thread_start(crew))
         crew->threads++;
-    is_taken = !crew->is_ending && crew->threads > 0;
+    is_full = queue == &crew->endless && queue->count >= CREW_ENDLESS_QUEUED_MAX;
+    /* Also while it ends: a thread looks for work once more before it goes, and what follows from
+     * the last jobs (closing what was just opened) is theirs to do. */
+    is_taken = crew->threads > 0 && !is_full;
     if (is_taken) {
-        job->next = NULL;
-        *crew->last = job;
-        crew->last = &job->next;
-        crew->queued++;
+        queue_put(queue, job);
         (void)pthread_cond_signal(&crew->work);
     }
     (void)pthread_mutex_unlock(&crew->mutex);
     return is_taken;
+}
+
+bool crew_submit(struct crew *crew, struct crew_job *job)
+{
+    return crew_put(crew, &crew->jobs, job);
+}
+
+bool crew_submit_endless(struct crew *crew, struct crew_job *job)
+{
+    return crew_put(crew, &crew->endless, job);
 }
 
 bool crew_end(struct crew *crew, uint64_t deadline_ns)

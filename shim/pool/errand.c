@@ -226,6 +226,8 @@ static void errand_done(struct weir_pool *pool, struct slot *slot, struct weir_e
     if (slot->errand.is_abandoned) {
         if (kind == ERRAND_CONNECT)
             pool->attempts.stuck--;
+        else if (slot->conn)
+            pool_count(&pool->counters.closed);
         errand_start(slot, ERRAND_CLOSE, UINT64_MAX);
         return;
     }

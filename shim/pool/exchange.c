@@ -13,7 +13,12 @@
 #include "shim/pool/prepared.h"
 #include "shim/probe/clock.h"
 
-enum { CALM_SLICE_MS = 1, QUIET_LOOKS = 16 };
+enum {
+    CALM_SLICE_MS = 1,
+    CANCEL_AGAIN_MS =
+        10, /* in the grace: a request that came before its statement strikes nothing */
+    QUIET_LOOKS = 16,
+};
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
@@ -110,11 +115,13 @@ short exchange_events(const struct exchange *exchange)
 int exchange_timeout_ms(const struct exchange *exchange)
 {
     uint64_t until_ns = exchange->grace_ns ? exchange->grace_ns : exchange->deadline_ns;
+    int ms;
 
     /* Nobody wakes us when the request to cancel is over. */
     if (exchange->grace_ns && !PQisBusy(exchange->slot->conn))
         return CALM_SLICE_MS;
-    return ms_until(until_ns);
+    ms = ms_until(until_ns);
+    return exchange->grace_ns && ms > CANCEL_AGAIN_MS ? CANCEL_AGAIN_MS : ms;
 }
 
 static void exchange_read(struct exchange *exchange)
@@ -139,10 +146,25 @@ static void exchange_cancel_until(struct exchange *exchange, uint64_t grace_ns)
 
     if (exchange->grace_ns)
         return;
+    exchange->cancelled_ns = clock_monotonic_ns();
     exchange->grace_ns = grace_ns;
     pool_probe(slot->pool)->cancel(slot->probe);
     if (!server_cancel_send(slot->cancel, pool_crew(slot->pool)))
         exchange_give_up(exchange);
+}
+
+/* The server drops a request to cancel that finds no statement: this one may have been on its way
+ * still, and would run on after its connection was given up. */
+static void exchange_cancel_again(struct exchange *exchange, uint64_t now_ns)
+{
+    struct slot *slot = exchange->slot;
+
+    if (now_ns - exchange->cancelled_ns < CANCEL_AGAIN_MS * NS_PER_MS ||
+        !server_cancel_is_done(slot->cancel) ||
+        (exchange_is_ready(exchange) && !exchange->is_copying))
+        return;
+    exchange->cancelled_ns = now_ns;
+    (void)server_cancel_send(slot->cancel, pool_crew(slot->pool)); /* the grace ends all the same */
 }
 
 uint64_t exchange_patience_ns(const struct exchange *exchange)
@@ -165,6 +187,8 @@ static void exchange_look_at_time(struct exchange *exchange)
     if (exchange->grace_ns) {
         if (now_ns >= exchange->grace_ns)
             exchange_give_up(exchange);
+        else
+            exchange_cancel_again(exchange, now_ns);
     } else if (now_ns >= exchange->deadline_ns) {
         exchange->is_timed_out = true;
         exchange_cancel_until(exchange, now_ns + CANCEL_GRACE_MS * NS_PER_MS);

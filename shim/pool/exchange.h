@@ -71,6 +71,7 @@ struct exchange {
     struct account *account; /* NULL: not recorded */
     uint64_t deadline_ns;    /* UINT64_MAX: none */
     uint64_t grace_ns;       /* 0: not cancelled; until when its end is awaited */
+    uint64_t cancelled_ns;   /* when cancelling it was asked for last */
     bool wants_write;        /* libpq holds bytes that the socket did not take */
     bool has_read;           /* … since it was sent */
     bool is_copying;         /* a COPY waits for its data: PQisBusy() does not tell */

@@ -67,8 +67,9 @@ struct weir_pool {
     struct attempts attempts;
     struct server_limits limits;
     bool is_limits_asked, is_closed;
-    bool is_of_file;     /* the manager holds a reference; the manager's matter */
-    double release_rate; /* a second; 0: not known */
+    uint64_t connect_due_ns; /* pool_unlock() has the keeper look then; UINT64_MAX: need not */
+    bool is_of_file;         /* the manager holds a reference; the manager's matter */
+    double release_rate;     /* a second; 0: not known */
     uint64_t release_rate_ns, release_rate_releases;
     struct weir_pool *next; /* of the manager's: under the manager's mutex */
 
@@ -157,12 +158,10 @@ void errand_abandon(struct slot *slot);
 int connect_run(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret_error);
 /* Ends the connection in @slot, if there is one. */
 void connect_close(struct slot *slot, enum weir_failure why);
-/* Under the mutex: as many attempts as are wanted and allowed now. */
+/* Under the mutex: as many attempts as are wanted and allowed now; the keeper begins the others. */
 void connect_grow(struct weir_pool *pool, uint64_t now_ns);
 /* Under the mutex: an attempt ended. Takes @error over. */
 void connect_ended(struct weir_pool *pool, struct weir_error *error, uint64_t now_ns);
-/* When an attempt that is wanted may begin; UINT64_MAX: none is wanted. */
-uint64_t connect_due_ns(const struct weir_pool *pool, uint64_t now_ns);
 
 /* ---- keeper.c -------------------------------------------------------------------------------- */
 

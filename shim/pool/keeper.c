@@ -34,13 +34,27 @@ struct leak {
 struct look {
     struct weir_pool *pool;
     uint64_t now_ns;
-    bool is_busy;       /* something happened since, or is under way */
-    bool wants_sorting; /* some idle connection is due for something */
+    uint64_t expires_ns; /* the next deadline of a request of an event loop */
+    bool is_busy;        /* something happened since, or is under way */
+    bool wants_sorting;  /* some idle connection is due for something */
     uint32_t leak_count;
     struct leak leaks[LEAKS_AT_ONCE];
 };
 
 /* ---- single slots ---------------------------------------------------------------------------- */
+
+/* A request of an event loop is woken at its deadline; its step ends it. */
+static void request_expire(struct look *look, const struct waiter *waiter)
+{
+    uint64_t one = 1;
+
+    if (waiter->event_fd < 0)
+        return;
+    if (waiter->deadline_ns <= look->now_ns)
+        (void)!write(waiter->event_fd, &one, sizeof(one)); /* an eventfd of ours: has room */
+    else if (waiter->deadline_ns < look->expires_ns)
+        look->expires_ns = waiter->deadline_ns;
+}
 
 static void look_at_errand(struct look *look, struct slot *slot)
 {
@@ -48,6 +62,8 @@ static void look_at_errand(struct look *look, struct slot *slot)
     uint64_t slack_ns = ERRAND_SLACK_MS * NS_PER_MS;
 
     look->is_busy = true;
+    if (slot->waiter)
+        request_expire(look, slot->waiter);
     if (!errand->is_submitted) {
         errand_submit(slot);
         return;
@@ -180,15 +196,11 @@ static void requests_expire(struct look *look)
 {
     struct queue *queue = &look->pool->queue;
     uint32_t left = queue->async_waiting;
-    uint64_t one = 1;
 
     for (struct line *line = queue->lines; line && left; line = line->next)
         for (struct waiter *waiter = line->first; waiter && left; waiter = waiter->next) {
-            if (waiter->event_fd < 0)
-                continue;
-            left--;
-            if (waiter->deadline_ns <= look->now_ns) /* its step ends it */
-                (void)!write(waiter->event_fd, &one, sizeof(one));
+            left -= waiter->event_fd >= 0;
+            request_expire(look, waiter);
         }
 }
 
@@ -246,10 +258,11 @@ static void leaks_tell(struct look *look)
 /* Returns when to look again. */
 static uint64_t pool_look(struct weir_pool *pool, struct look *look)
 {
-    uint64_t due_ns, next_ns;
+    uint64_t next_ns;
 
     look->pool = pool;
     look->now_ns = clock_monotonic_ns();
+    look->expires_ns = UINT64_MAX;
     look->is_busy = look->wants_sorting = false;
     look->leak_count = 0;
     pool_lock(pool);
@@ -260,12 +273,13 @@ static uint64_t pool_look(struct weir_pool *pool, struct look *look)
     requests_expire(look);
     measure(look);
     pool_settle(pool);
-    due_ns = connect_due_ns(pool, look->now_ns);
     look->is_busy |= pool->queue.waiting > 0;
     next_ns = look->now_ns + (look->is_busy ? LOOK_BUSY_MS : LOOK_QUIET_MS) * NS_PER_MS;
+    if (look->expires_ns < next_ns)
+        next_ns = look->expires_ns;
     pool_unlock(pool);
     leaks_tell(look);
-    return due_ns < next_ns ? due_ns : next_ns;
+    return next_ns;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */

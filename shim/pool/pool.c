@@ -11,11 +11,16 @@ void pool_lock(struct weir_pool *pool)
 
 void pool_unlock(struct weir_pool *pool)
 {
+    struct weir_manager *manager = pool->manager;
     struct waiter *told = STEAL(pool->told);
+    uint64_t due_ns = pool->connect_due_ns;
 
     pool->told_last = &pool->told;
+    pool->connect_due_ns = UINT64_MAX;
     (void)pthread_mutex_unlock(&pool->mutex);
     waiters_tell(told);
+    if (due_ns != UINT64_MAX)
+        keeper_wake(manager, due_ns);
 }
 
 void pool_count(_Atomic uint64_t *counter)
@@ -172,6 +177,12 @@ void pool_fail_waiters(struct weir_pool *pool, const struct weir_error *error)
 
     while ((waiter = queue_any(&pool->queue)))
         waiter_fail(waiter, failure_copy(error));
+    /* Those as well for whom a connection is being made ready. */
+    for (uint16_t i = 0; i < pool->slots_made; i++) {
+        waiter = pool->slots[i]->waiter;
+        if (waiter && waiter_withdraw(waiter))
+            waiter_fail(waiter, failure_copy(error));
+    }
     gate_clear(&pool->gate, GATE_WAITED);
 }
 
@@ -247,6 +258,7 @@ static int pool_new(struct weir_manager *manager, const struct weir_pool_opts *c
     (void)pthread_mutex_init(&pool->sizing_mutex, NULL);
     gate_init(&pool->gate);
     pool->told_last = &pool->told;
+    pool->connect_due_ns = UINT64_MAX;
     pool->manager = manager;
     pool->slots_free = SLOT_NONE;
     pool->limits = (struct server_limits){-1, -1, -1, -1};

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "shim/pool/exchange.h"
 #include "shim/pool/house.h"
 #include "shim/pool/log.h"
@@ -111,6 +112,7 @@ static void hold_sampled(struct slot *slot)
 static void rolled_back_tell(struct slot *slot, uint64_t lease)
 {
     struct weir_pool *pool = slot->pool;
+    CLEANUP(freep) char *statement = NULL;
     struct holder_text holder;
     uint32_t thread;
     struct weir_log_entry entry = {
@@ -122,6 +124,8 @@ static void rolled_back_tell(struct slot *slot, uint64_t lease)
     if (!log_is_wanted(pool))
         return;
     (void)holder_read(slot, lease, &holder, &thread);
+    statement = slot_statement(slot);
+    entry.statement = statement;
     entry.call_site = holder.call_site;
     entry.tenant = holder.tenant;
     entry.thread = thread;

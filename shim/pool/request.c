@@ -57,6 +57,16 @@ static uint64_t wait_predicted_ns(const struct weir_pool *pool)
     return (uint64_t)((pool->queue.waiting + 1) / pool->release_rate * (double)NS_PER_S);
 }
 
+/* How many requests need nobody's release: connections that are being opened for them, or may be.
+ */
+static uint32_t connects_open(const struct weir_pool *pool)
+{
+    uint32_t max = (uint32_t)OPTION_OF(&pool->options, connections_max);
+    uint32_t there = pool->total - pool->attempts.running;
+
+    return max > there ? max - there : 0;
+}
+
 /* Whether it may queue at all. Under the mutex; 0 or the category. */
 static int request_admit(struct request *request, int32_t timeout_ms, struct weir_error **ret_error)
 {
@@ -77,9 +87,10 @@ static int request_admit(struct request *request, int32_t timeout_ms, struct wei
             *ret_error = failure_copy(attempts->last_error);
         return (int)weir_error_category(attempts->last_error);
     }
-    if (gate_top(atomic_load_explicit(&pool->gate.word, memory_order_relaxed)) != SLOT_NONE)
+    if (!(pool->rules & RULE_SUSPENDED) &&
+        gate_top(atomic_load_explicit(&pool->gate.word, memory_order_relaxed)) != SLOT_NONE)
         return 0;
-    if (pool->queue.waiting >= most)
+    if (pool->queue.waiting >= most + connects_open(pool))
         return failure_refused(ret_error, WEIR_REFUSAL_QUEUE_FULL,
                                "pool %s: %u requests wait already (waiters_max)",
                                pool->options.name, pool->queue.waiting);

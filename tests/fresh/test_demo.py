@@ -20,7 +20,16 @@ def main():
     texts = " ".join(row["text"] or "" for row in result["statements"])
     assert result["agent"].startswith("http://127.0.0.1:"), result["agent"]
     assert result["seconds"] >= 5, result["seconds"]
-    assert "UPDATE pgbench_accounts" in texts and "FROM order_line" in texts, texts
+    assert "UPDATE pgbench_accounts" in texts and "FROM shop.order_line" in texts, texts
+    services = {row["service"] for row in result["statements"]}
+    assert {"bank", "shop", "office"} <= services, services
+    pools = {row["pool"]: row for row in result["pools"] if row["service"] == "shop"}
+    assert pools["shop"]["max"] == 8 and pools["reports"]["max"] == 2, pools
+    acquires = {row["pool"]: row["acquires"] for row in result["waits"]}
+    load = result["load"]
+    assert load["failed"] == 0 and load["requests"] > 500, load
+    assert acquires["shop"] + acquires["reports"] >= load["requests"], (acquires, load)
+    assert "connections" in result["advice"], result["advice"]
     assert any(row["errors"] for row in result["statements"]), "no failed statement was seen"
     assert result["connections"]["opened"] > 8, result["connections"]
     ledger = result["ledger"]

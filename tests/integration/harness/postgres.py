@@ -5,9 +5,10 @@ import os
 import pwd
 import signal
 import subprocess
+import time
 import unittest
 
-from .process import Process, await_condition, free_port, temporary_directory
+from .process import Process, await_condition, lasting_port, temporary_directory
 
 
 def bin_dir():
@@ -19,25 +20,38 @@ def bin_dir():
     return found[-1]
 
 
+def server_account():
+    """Popen's arguments for programs that refuse to run as root; any account of their own will do."""
+    if os.getuid() != 0:
+        return {}
+    account = pwd.getpwnam("postgres")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+STOPS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+
 class Postgres:
-    def __init__(self, settings=None, extension=True):
+    """@source: another server, of which this one becomes a streaming standby."""
+
+    def __init__(self, settings=None, extension=True, source=None):
         self._holder = temporary_directory()
         self.dir = self._holder.name
-        self.port = free_port()
+        self.port = lasting_port()
         self.bin = bin_dir()
         self.data = os.path.join(self.dir, "data")
         self.user = "postgres"
-        self._as_user = {}
-        if os.getuid() == 0:
-            # The server refuses to run as root; any account of its own will do.
-            account = pwd.getpwnam("postgres")
-            os.chown(self.dir, account.pw_uid, account.pw_gid)
-            self._as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        subprocess.run(
-            [f"{self.bin}/initdb", "-D", self.data, "-U", self.user, "-A", "trust", "-E", "UTF8",
-             "--locale=C.UTF-8", "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, cwd=self.dir, **self._as_user,
-        )
+        self._as_user = server_account()
+        if self._as_user:
+            os.chown(self.dir, self._as_user["user"], self._as_user["group"])
+        if source:
+            argv = [f"{self.bin}/pg_basebackup", "-h", "127.0.0.1", "-p", str(source.port),
+                    "-U", self.user, "-D", self.data, "-R", "-X", "stream", "-c", "fast",
+                    "--no-sync"]
+        else:
+            argv = [f"{self.bin}/initdb", "-D", self.data, "-U", self.user, "-A", "trust",
+                    "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, cwd=self.dir, **self._as_user)
         self.settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
@@ -52,16 +66,23 @@ class Postgres:
         }
         self.process = None
         self.start()
-        if extension:
+        if extension and not source:
             self.sql("CREATE EXTENSION pg_stat_statements")
 
     def start(self):
+        """Returns the last moment (CLOCK_MONOTONIC) at which it was seen not to accept yet."""
         argv = [f"{self.bin}/postgres", "-D", self.data]
         for name, value in self.settings.items():
             argv += ["-c", f"{name}={value}"]
         self.process = Process(argv, os.path.join(self.dir, "server.log"), cwd=self.dir,
                                **self._as_user)
-        await_condition(self.ready, 30, "PostgreSQL accepting connections")
+        looks = []
+
+        def accepts():
+            looks.append(time.monotonic_ns())
+            return self.ready()
+        await_condition(accepts, 30, "PostgreSQL accepting connections")
+        return looks[-2] if len(looks) > 1 else looks[0]
 
     def ready(self):
         if not self.process.alive():
@@ -70,9 +91,23 @@ class Postgres:
             [f"{self.bin}/pg_isready", "-q", "-h", self.dir, "-p", str(self.port)], check=False
         ).returncode == 0
 
-    def stop(self):
+    def stop(self, mode="fast"):
+        """@mode as pg_ctl has it; "immediate" is a crash."""
         if self.process and self.process.alive():
-            self.process.stop(signal.SIGINT)
+            self.process.stop(STOPS[mode])
+
+    def reload(self):
+        self.process.send(signal.SIGHUP)
+
+    def let_in(self, *lines):
+        """Who may connect and how, by lines of pg_hba.conf before those that trust everybody on the
+        Unix socket."""
+        with open(os.path.join(self.data, "pg_hba.conf"), "w", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in lines) + "local all all trust\n")
+        self.reload()
+
+    def log(self):
+        return self.process.log()
 
     def close(self):
         self.stop()
@@ -91,17 +126,21 @@ class Postgres:
             "PGDATABASE": database, "PGCONNECT_TIMEOUT": "10", **more,
         }
 
-    def sql(self, text, database="postgres"):
+    def sql(self, text, database="postgres", **more):
         """Runs SQL outside any observation; returns rows as lists of strings."""
         ran = subprocess.run(
             [f"{self.bin}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
              "-F", "\x1f", "-R", "\x1e", "-f", "-"],
-            input=text, check=False, capture_output=True, text=True, env=self.env(database),
+            input=text, check=False, capture_output=True, text=True, env=self.env(database, **more),
         )
         if ran.returncode:
             raise AssertionError(f"psql failed on {text[:200]!r}: {ran.stderr}")
         out = ran.stdout.rstrip("\n")
         return [row.split("\x1f") for row in out.split("\x1e") if row] if out else []
+
+    def value(self, text, database="postgres"):
+        """The one value of a query. Over the Unix socket, where everybody is let in."""
+        return self.sql(text, database, PGHOST=self.dir)[0][0]
 
     def create_database(self, name):
         self.sql(f'CREATE DATABASE "{name}"')

@@ -1,6 +1,7 @@
 """A child process of the test: its output goes to a file, it ends by its own process id."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,20 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def lasting_port():
+    """A free port that nobody takes while its server is down: not of those that the system gives to
+    outgoing connections, nor to who asks it for any."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def await_condition(condition, timeout=15.0, what="condition", interval=0.02):
