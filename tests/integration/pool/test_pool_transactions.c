@@ -219,6 +219,7 @@ static void commit_without_an_answer(void **state)
            &error);
     assert_int_equal(depth(), 0);
     assert_int_equal(admin_number(admin, "SELECT count(*) FROM counters"), 0);
+    held_again(&held);
     /* A statement that is no COMMIT is only lost. */
     slow_commits(false);
     expect(weir_execute(held.connection, "SELECT pg_terminate_backend(pg_backend_pid())", NULL,
