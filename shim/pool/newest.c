@@ -11,14 +11,14 @@ void newest_note(struct newest *newest, struct view sql)
     size_t length = sql.length < NEWEST_WORDS * 8 ? sql.length : NEWEST_WORDS * 8;
     uint64_t word;
 
+    /* Each store is a release, so that whoever sees it sees the odd number before it. */
     atomic_store_explicit(&newest->sequence, sequence | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&newest->length, (uint32_t)length, memory_order_relaxed);
-    atomic_store_explicit(&newest->is_cut, sql.length > length, memory_order_relaxed);
+    atomic_store_explicit(&newest->length, (uint32_t)length, memory_order_release);
+    atomic_store_explicit(&newest->is_cut, sql.length > length, memory_order_release);
     for (size_t at = 0; at < length; at += sizeof(word)) {
         word = 0;
         memcpy(&word, sql.bytes + at, length - at < sizeof(word) ? length - at : sizeof(word));
-        atomic_store_explicit(&newest->words[at / sizeof(word)], word, memory_order_relaxed);
+        atomic_store_explicit(&newest->words[at / sizeof(word)], word, memory_order_release);
     }
     atomic_store_explicit(&newest->sequence, (sequence | 1) + 1, memory_order_release);
 }
@@ -32,15 +32,14 @@ static bool newest_copy(const struct newest *newest, char text[NEWEST_WORDS * 8]
 
     if (sequence & 1)
         return false;
-    *ret_length = atomic_load_explicit(&newest->length, memory_order_relaxed);
-    *ret_cut = atomic_load_explicit(&newest->is_cut, memory_order_relaxed) != 0;
+    *ret_length = atomic_load_explicit(&newest->length, memory_order_acquire);
+    *ret_cut = atomic_load_explicit(&newest->is_cut, memory_order_acquire) != 0;
     if (*ret_length > NEWEST_WORDS * 8)
         return false;
     for (size_t at = 0; at < *ret_length; at += sizeof(word)) {
-        word = atomic_load_explicit(&newest->words[at / sizeof(word)], memory_order_relaxed);
+        word = atomic_load_explicit(&newest->words[at / sizeof(word)], memory_order_acquire);
         memcpy(text + at, &word, sizeof(word));
     }
-    atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&newest->sequence, memory_order_relaxed) == sequence;
 }
 
