@@ -2,12 +2,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "shim/pool/cancel.h"
 #include "shim/pool/exchange.h"
 #include "shim/pool/failure.h"
-
-enum { SETTLE_GRACE_MS = 1000 };
 
 /* Discards what COPY … TO STDOUT still delivers. False: the connection is lost or given up. */
 static bool copy_out_drain(struct exchange *exchange)
@@ -131,17 +128,6 @@ static int settle_failed(struct exchange *exchange, struct weir_error **ret_erro
     return failure_of_connection(ret_error, slot->conn, "ending what was left running");
 }
 
-/* Nobody waits for this answer, so it has more time than one whose caller does. */
-static void settle_wait_longer(struct exchange *exchange)
-{
-    uint64_t until_ns = clock_monotonic_ns() + SETTLE_GRACE_MS * NS_PER_MS;
-
-    if (exchange->deadline_ns < until_ns)
-        until_ns = exchange->deadline_ns;
-    if (exchange->grace_ns && exchange->grace_ns < until_ns)
-        exchange->grace_ns = until_ns;
-}
-
 int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret_error)
 {
     struct exchange exchange = {.slot = slot, .deadline_ns = deadline_ns};
@@ -156,7 +142,6 @@ int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error *
         exchange.grace_ns = exchange_patience_ns(&exchange);
     else if (PQtransactionStatus(conn) == PQTRANS_ACTIVE && PQisBusy(conn))
         exchange_cancel(&exchange);
-    settle_wait_longer(&exchange);
     if (PQpipelineStatus(conn) != PQ_PIPELINE_OFF)
         is_settled = pipeline_settle(&exchange);
     else
