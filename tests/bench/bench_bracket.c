@@ -22,7 +22,7 @@
 
 #include "base/clock.h"
 #include "include/weir/probe.h"
-#include "shim/probe/segment.h"
+#include "tests/bench/lanes_emptied.h"
 
 #ifdef WEIR_BENCH_LTTNG
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
@@ -55,18 +55,6 @@ static const char *const texts[TEXTS] = {
     "SELECT 1",
     "DELETE FROM sessions WHERE expires_at < now()",
 };
-
-/* Frees what the lanes hold, as an agent would between turns. */
-static void lanes_empty(void)
-{
-    const struct segment *segment = segment_enter();
-
-    for (uint32_t i = 0; i < segment->lane_count; i++) {
-        struct lane *lane = segment_lane(segment->header, i);
-        atomic_store_explicit(&lane->tail, atomic_load_explicit(&lane->head, memory_order_acquire),
-                              memory_order_release);
-    }
-}
 
 static void bracket(struct weir_probe_connection *on, unsigned number)
 {

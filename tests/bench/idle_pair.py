@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+sys.path.insert(0, os.path.realpath(os.path.join(os.path.dirname(__file__), "../integration")))
 
 import harness  # noqa: E402
 from harness.agent import Agent  # noqa: E402

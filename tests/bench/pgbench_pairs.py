@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+sys.path.insert(0, os.path.realpath(os.path.join(os.path.dirname(__file__), "../integration")))
 
 import harness  # noqa: E402
 from harness.agent import Agent  # noqa: E402
