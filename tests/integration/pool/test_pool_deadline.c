@@ -477,7 +477,7 @@ static void cancelling_races_with_everything(void **state)
 
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, race_waiter, &race), 0);
-    while (elapsed_ms(begin_ns) < 1500) {
+    while (elapsed_ms(begin_ns) < 700) {
         struct weir_connection *connection = NULL;
         struct weir_canceller *canceller;
         (void)weir_pool_acquire(fixture.pool, NULL, &connection, NULL);
