@@ -59,13 +59,20 @@ static int time_parse(const char *option, const char *text, int32_t *ret_ms)
 static int listen_parse(struct arguments *arguments, const char *text)
 {
     const char *colon = strrchr(text, ':');
+    size_t length = colon ? (size_t)(colon - text) : 0;
     long port;
 
-    if (!colon || colon == text || (size_t)(colon - text) >= sizeof(arguments->host) ||
-        !number_parse(colon + 1, text + strlen(text), UINT16_MAX, &port) || port == 0)
+    if (length == 0 || !number_parse(colon + 1, text + strlen(text), UINT16_MAX, &port) ||
+        port == 0)
         return wrong("--listen", text, "an address and a port, like 127.0.0.1:8080");
-    memcpy(arguments->host, text, (size_t)(colon - text));
-    arguments->host[colon - text] = 0;
+    if (length > 2 && text[0] == '[' && text[length - 1] == ']') { /* IPv6 */
+        text++;
+        length -= 2;
+    }
+    if (length >= sizeof(arguments->host))
+        return wrong("--listen", text, "a shorter address");
+    memcpy(arguments->host, text, length);
+    arguments->host[length] = 0;
     arguments->port = (uint16_t)port;
     return 0;
 }

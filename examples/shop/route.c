@@ -1,5 +1,6 @@
 #include "route.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "arguments.h"
@@ -12,24 +13,24 @@
 #include "state.h"
 
 static const struct route routes[] = {
-    {"GET", "/tenants/{tenant}/products", "products.list", product_list, .is_at_once = false},
-    {"GET", "/tenants/{tenant}/products/{sku}", "products.show", product_show, .is_at_once = false},
-    {"POST", "/tenants/{tenant}/import", "products.import", product_import, .is_at_once = false},
-    {"GET", "/tenants/{tenant}/export", "products.export", product_export, .is_at_once = false},
-    {"POST", "/tenants/{tenant}/orders", "orders.place", order_place, .is_at_once = false},
-    {"GET", "/tenants/{tenant}/orders", "orders.list", order_list, .is_at_once = false},
-    {"GET", "/reports/daily", "reports.daily", report_daily, .is_at_once = false},
-    {"GET", "/healthz", "healthz", state_health, .is_at_once = true},
-    {"GET", "/readyz", "readyz", state_readiness, .is_at_once = true},
-    {"GET", "/pools", "pools", state_pools, .is_at_once = true},
-    {"POST", "/drill/leak", "drill.leak", drill_leak, .is_drill = true},
-    {"POST", "/drill/heal", "drill.heal", drill_heal, .is_drill = true},
+    {"GET", "/tenants/{tenant}/products", "products.list", product_list, ROUTE_WORK},
+    {"GET", "/tenants/{tenant}/products/{sku}", "products.show", product_show, ROUTE_WORK},
+    {"POST", "/tenants/{tenant}/import", "products.import", product_import, ROUTE_WORK},
+    {"GET", "/tenants/{tenant}/export", "products.export", product_export, ROUTE_WORK},
+    {"POST", "/tenants/{tenant}/orders", "orders.place", order_place, ROUTE_WORK},
+    {"GET", "/tenants/{tenant}/orders", "orders.list", order_list, ROUTE_WORK},
+    {"GET", "/reports/daily", "reports.daily", report_daily, ROUTE_WORK},
+    {"GET", "/healthz", "healthz", state_health, ROUTE_AT_ONCE},
+    {"GET", "/readyz", "readyz", state_readiness, ROUTE_AT_ONCE},
+    {"GET", "/pools", "pools", state_pools, ROUTE_AT_ONCE},
+    {"POST", "/drill/leak", "drill.leak", drill_leak, ROUTE_DRILL},
+    {"POST", "/drill/heal", "drill.heal", drill_heal, ROUTE_DRILL},
     {"POST", "/drill/idle-in-transaction", "drill.idle_in_transaction", drill_idle_in_transaction,
-     .is_drill = true},
-    {"POST", "/drill/slow", "drill.slow", drill_slow, .is_drill = true},
-    {"POST", "/drill/n-plus-one", "drill.n_plus_one", drill_n_plus_one, .is_drill = true},
-    {"POST", "/drill/hog", "drill.hog", drill_hog, .is_drill = true},
-    {"POST", "/drill/lock", "drill.lock", drill_lock, .is_drill = true},
+     ROUTE_DRILL},
+    {"POST", "/drill/slow", "drill.slow", drill_slow, ROUTE_DRILL},
+    {"POST", "/drill/n-plus-one", "drill.n_plus_one", drill_n_plus_one, ROUTE_DRILL},
+    {"POST", "/drill/hog", "drill.hog", drill_hog, ROUTE_DRILL},
+    {"POST", "/drill/lock", "drill.lock", drill_lock, ROUTE_DRILL},
 };
 
 /* The length of @path's first segment, its slash left out. */
@@ -77,21 +78,22 @@ static bool path_fits(struct http_request *request, const char *wanted, const ch
 
 void route_find(struct http_request *request, const char *method, const char *path)
 {
+    static const char *const allowed[] = {NULL, "GET, HEAD", "POST", "GET, HEAD, POST"};
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    unsigned methods = 0;
 
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if ((routes[i].is_drill && !request->shop->arguments->has_drill) ||
+        if ((routes[i].kind == ROUTE_DRILL && !request->shop->arguments->has_drill) ||
             !path_fits(request, routes[i].path, path))
             continue;
         if (strcmp(routes[i].method, wanted) == 0) {
             request->route = &routes[i];
             return;
         }
-        /* No path has more than two methods, and none of those with two is left unserved but by
-         * a third: what is told is enough. */
-        request->allow = request->allow ? "GET, HEAD, POST" : routes[i].method;
+        methods |= strcmp(routes[i].method, "GET") == 0 ? 1 : 2;
     }
-    if (request->allow)
+    request->allow = allowed[methods];
+    if (methods)
         http_refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED, "method", "it is served by %s",
                     request->allow);
     else

@@ -104,7 +104,7 @@ static enum MHD_Result request_serve(struct server *server, struct http_request 
     if (request->route && request->is_too_long)
         http_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "too_long",
                     "a body may have at most %d bytes", BODY_BYTES_MAX);
-    else if (request->route && request->route->is_at_once)
+    else if (request->route && request->route->kind == ROUTE_AT_ONCE)
         request->route->serve(request);
     else if (request->route && workers_submit(server->workers, request))
         return MHD_YES; /* comes here again when it is answered */
@@ -160,25 +160,34 @@ static int listen_open(const struct arguments *arguments)
     return -reason;
 }
 
+static unsigned daemon_flags(int listen_fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+
+    (void)getsockname(listen_fd, (struct sockaddr *)&address, &length); /* else it is IPv4 */
+    return address.ss_family == AF_INET6 ? flags | MHD_USE_IPv6 : flags;
+}
+
 int server_start(struct server *server, struct shop *shop, struct workers *workers)
 {
     int fd = listen_open(shop->arguments);
+    pthread_condattr_t attributes;
 
     if (fd < 0)
         return fd;
     *server = (struct server){.shop = shop, .workers = workers, .listen_fd = -1};
     (void)pthread_mutex_init(&server->mutex, NULL); /* these cannot fail on Linux */
-    pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&server->idle, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_END);
+        daemon_flags(fd), 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
     if (server->daemon)
         return 0;
     (void)close(fd);

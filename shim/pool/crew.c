@@ -49,7 +49,7 @@ void crew_init(struct crew *crew)
     queue_init(&crew->jobs);
     queue_init(&crew->endless);
     crew->threads = crew->sleeping = crew->endless_running = 0;
-    crew->is_ending = false;
+    crew->is_ending = crew->has_last = false;
 }
 
 static struct timespec moment(uint64_t ns)
@@ -92,16 +92,30 @@ static void crew_run_one(struct crew *crew)
     crew->endless_running -= is_endless;
 }
 
+/* What a thread leaves behind (TLS libraries have words of their own in each) is gone when the crew
+ * has ended: else it would still be tidied up while the process exits. */
 static void *crew_work(void *userdata)
 {
     struct crew *crew = userdata;
+    pthread_t before;
+    bool has_before;
 
     (void)pthread_mutex_lock(&crew->mutex);
     while (crew_await(crew))
         crew_run_one(crew);
+    before = crew->last;
+    has_before = crew->is_ending && crew->has_last;
+    if (crew->is_ending) {
+        crew->last = pthread_self();
+        crew->has_last = true;
+    } else {
+        (void)pthread_detach(pthread_self());
+    }
     crew->threads--;
     (void)pthread_cond_broadcast(&crew->ended);
     (void)pthread_mutex_unlock(&crew->mutex);
+    if (has_before)
+        (void)pthread_join(before, NULL);
     return NULL;
 }
 
@@ -114,7 +128,6 @@ static int crew_thread_start(struct crew *crew)
 
     if (pthread_attr_init(&attributes))
         return -ENOMEM;
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     (void)pthread_attr_setstacksize(&attributes, CREW_STACK);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -167,6 +180,10 @@ bool crew_end(struct crew *crew, uint64_t deadline_ns)
         r = pthread_cond_timedwait(&crew->ended, &crew->mutex, &until);
     is_empty = !crew->threads;
     (void)pthread_mutex_unlock(&crew->mutex);
+    if (is_empty && crew->has_last) {
+        (void)pthread_join(crew->last, NULL);
+        crew->has_last = false;
+    }
     return is_empty;
 }
 

@@ -31,7 +31,8 @@ struct crew {
     struct crew_queue jobs, endless;
     uint32_t threads, sleeping;
     uint32_t endless_running;
-    bool is_ending;
+    bool is_ending, has_last;
+    pthread_t last; /* of those that end with the crew, each of which joins the one before it */
 };
 
 void crew_init(struct crew *crew);

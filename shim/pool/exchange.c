@@ -15,8 +15,7 @@
 
 enum {
     CALM_SLICE_MS = 1,
-    CANCEL_AGAIN_MS =
-        10, /* in the grace: a request that came before its statement strikes nothing */
+    CANCEL_AGAIN_MS = 10, /* in the grace: one that came before its statement strikes nothing */
     QUIET_LOOKS = 16,
 };
 
@@ -133,11 +132,11 @@ static void exchange_read(struct exchange *exchange)
     (void)PQconsumeInput(exchange->slot->conn);
 }
 
-/* It may have been answered in the same moment, so that nothing is cancelled. */
 static void exchange_give_up(struct exchange *exchange)
 {
     exchange->is_given_up = true;
-    slot_lose(exchange->slot, false);
+    /* Neither the statement nor its cancelling was answered: the network may be silent for all. */
+    slot_lose(exchange->slot, true);
 }
 
 static void exchange_cancel_until(struct exchange *exchange, uint64_t grace_ns)
@@ -169,7 +168,10 @@ static void exchange_cancel_again(struct exchange *exchange, uint64_t now_ns)
 
 uint64_t exchange_patience_ns(const struct exchange *exchange)
 {
-    return clock_monotonic_ns() + OPTION_NS(pool_options(exchange->slot->pool), reset_timeout_ms);
+    uint64_t until_ns =
+        clock_monotonic_ns() + OPTION_NS(pool_options(exchange->slot->pool), reset_timeout_ms);
+
+    return exchange->deadline_ns < until_ns ? exchange->deadline_ns : until_ns;
 }
 
 void exchange_cancel(struct exchange *exchange)

@@ -11,7 +11,7 @@
 #include "shim/pool/account.h"
 #include "shim/pool/slot.h"
 
-enum { CANCEL_GRACE_MS = 40 };
+enum { CANCEL_GRACE_MS = 30 }; /* of the 50 that are promised: the rest is the scheduler's */
 
 /* ---- what the pool asks for ------------------------------------------------------------------ */
 

@@ -28,6 +28,9 @@ int failure_of_libpq(struct weir_error **ret_error, const PGconn *conn, const ch
 int failure_memory(struct weir_error **ret_error);
 /* Another error with the same content. */
 struct weir_error *failure_copy(const struct weir_error *error);
+/* An error of the same kind, SQLSTATE and verdict, told to somebody else in other words. */
+struct weir_error *failure_passed_on(const struct weir_error *cause, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Marks that the connection is gone, or is not. */
 void failure_set_survived(struct weir_error *error, bool survived);
 

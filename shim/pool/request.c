@@ -265,9 +265,9 @@ static struct weir_error *request_timeout_error(const struct request *request)
     struct weir_error *error = NULL;
 
     if (attempts->last_error && pool->total == attempts->running) {
-        (void)failure(&error, weir_error_category(attempts->last_error),
-                      "pool %s: no connection within %llu ms, and none can be made: %s",
-                      pool->options.name, ms, weir_error_message(attempts->last_error));
+        error = failure_passed_on(attempts->last_error,
+                                  "pool %s: no connection within %llu ms, and none can be made: %s",
+                                  pool->options.name, ms, weir_error_message(attempts->last_error));
         failure_set_survived(error, false);
         return error;
     }

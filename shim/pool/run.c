@@ -508,9 +508,10 @@ void run_detach(struct run *run)
 
 void run_abandon(struct run *run)
 {
-    enum run_turn turn = run_step(run);
+    /* While data flows PQgetResult() would only say so once more. */
+    enum run_turn turn = run->exchange.is_copying ? RUN_COPIES : run_step(run);
 
-    if (turn == RUN_PENDING || turn == RUN_ROW)
+    if (turn != RUN_OVER)
         exchange_cancel(&run->exchange);
     while (turn != RUN_OVER) {
         PQclear(run->row);

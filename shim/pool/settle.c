@@ -2,12 +2,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "shim/pool/cancel.h"
 #include "shim/pool/exchange.h"
 #include "shim/pool/failure.h"
-
-enum { SETTLE_GRACE_MS = 1000 };
 
 /* Discards what COPY … TO STDOUT still delivers. False: the connection is lost or given up. */
 static bool copy_out_drain(struct exchange *exchange)
@@ -16,8 +13,9 @@ static bool copy_out_drain(struct exchange *exchange)
     char *row;
     int length;
 
+    exchange_cancel(exchange);
     exchange->is_copying = true;
-    for (;;) {
+    while (!exchange->is_given_up) {
         length = PQgetCopyData(conn, &row, 1);
         if (length > 0) {
             PQfreemem(row);
@@ -28,9 +26,8 @@ static bool copy_out_drain(struct exchange *exchange)
             return true; /* the end, or an error that PQgetResult() tells */
         }
         exchange_wait(exchange);
-        if (exchange->is_given_up)
-            return false;
     }
+    return false;
 }
 
 bool exchange_pass(struct exchange *exchange, const PGresult *result)
@@ -131,15 +128,20 @@ static int settle_failed(struct exchange *exchange, struct weir_error **ret_erro
     return failure_of_connection(ret_error, slot->conn, "ending what was left running");
 }
 
-/* Nobody waits for this answer, so it has more time than one whose caller does. */
-static void settle_wait_longer(struct exchange *exchange)
+/* What was received already, so that nothing is cancelled that is over. */
+static void settle_received(PGconn *conn)
 {
-    uint64_t until_ns = clock_monotonic_ns() + SETTLE_GRACE_MS * NS_PER_MS;
+    PGresult *result;
 
-    if (exchange->deadline_ns < until_ns)
-        until_ns = exchange->deadline_ns;
-    if (exchange->grace_ns && exchange->grace_ns < until_ns)
-        exchange->grace_ns = until_ns;
+    while (PQtransactionStatus(conn) == PQTRANS_ACTIVE && !PQisBusy(conn)) {
+        ExecStatusType status;
+        result = PQgetResult(conn);
+        status = PQresultStatus(result);
+        PQclear(result);
+        if (!result || status == PGRES_COPY_IN || status == PGRES_COPY_OUT ||
+            status == PGRES_COPY_BOTH)
+            return; /* said once more by the next call */
+    }
 }
 
 int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret_error)
@@ -152,11 +154,12 @@ int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error *
     if (PQisnonblocking(conn) == 0)
         (void)PQsetnonblocking(conn, 1);
     exchange_sent(&exchange);
+    if (PQpipelineStatus(conn) == PQ_PIPELINE_OFF)
+        settle_received(conn);
     if (!server_cancel_is_done(slot->cancel)) /* the one before: it is this answer's */
         exchange.grace_ns = exchange_patience_ns(&exchange);
     else if (PQtransactionStatus(conn) == PQTRANS_ACTIVE && PQisBusy(conn))
         exchange_cancel(&exchange);
-    settle_wait_longer(&exchange);
     if (PQpipelineStatus(conn) != PQ_PIPELINE_OFF)
         is_settled = pipeline_settle(&exchange);
     else

@@ -16,7 +16,7 @@ import unittest
 sys.path.insert(0, os.path.realpath(os.path.join(os.path.dirname(__file__), "../integration")))
 
 import harness  # noqa: E402
-from harness.pgbouncer import PgBouncer  # noqa: E402
+from harness.bouncer import Bouncer  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
 from harness.turns import Turns  # noqa: E402
 
@@ -76,7 +76,7 @@ def compare_pgbouncer(postgres, threads, connections):
     program = harness.built("bench_turns/bench_query")
     name = f"acquire, {what}, release, {threads} thread{'s' if threads > 1 else ''}" \
            f" on {connections}"
-    with PgBouncer(postgres, "bench", connections) as bouncer:
+    with Bouncer(postgres, size=connections) as bouncer:
         direct = f"host=127.0.0.1 port={postgres.port} dbname=bench"
         pooled = f"host=127.0.0.1 port={bouncer.port} dbname=bench"
         with Turns([program, direct, pooled, str(connections)], postgres.env("bench")) as turns:
