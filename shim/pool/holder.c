@@ -1,9 +1,9 @@
-#include <stdio.h>
+#include "shim/pool/holder.h"
+
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "shim/pool/house.h"
 #include "shim/probe/call_site.h"
 
 static __thread uint32_t thread_number __attribute__((tls_model("initial-exec")));
@@ -30,31 +30,31 @@ static void words_read(const _Atomic uint64_t *from, char *text)
     text[sizeof(words)] = 0;
 }
 
-void holder_write(struct slot *slot, const void *caller, const char *call_site, const char *tenant)
+void holder_write(struct slot *slot, const void *caller, const struct holder_words *said)
 {
     struct holder *holder = &slot->holder;
-    bool is_named = call_site || tenant;
 
     if (!thread_number)
         thread_number = (uint32_t)syscall(SYS_gettid);
     atomic_store_explicit(&holder->caller, (uintptr_t)caller, memory_order_release);
     atomic_store_explicit(&holder->thread, thread_number, memory_order_release);
-    if (!is_named && !atomic_load_explicit(&holder->is_named, memory_order_relaxed))
+    if (!said && !atomic_load_explicit(&holder->is_named, memory_order_relaxed))
         return; /* the texts are empty already */
-    words_write(holder->call_site, call_site);
-    words_write(holder->tenant, tenant);
-    atomic_store_explicit(&holder->is_named, is_named, memory_order_relaxed);
+    words_write(holder->call_site, said ? said->call_site : NULL);
+    words_write(holder->tenant, said ? said->tenant : NULL);
+    words_write(holder->traceparent, said ? said->traceparent : NULL);
+    atomic_store_explicit(&holder->is_named, said != NULL, memory_order_relaxed);
 }
 
-bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *ret,
-                 uint32_t *ret_thread)
+bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *ret)
 {
     const struct holder *holder = &slot->holder;
     uintptr_t caller = atomic_load_explicit(&holder->caller, memory_order_acquire);
 
-    *ret_thread = atomic_load_explicit(&holder->thread, memory_order_acquire);
+    ret->thread = atomic_load_explicit(&holder->thread, memory_order_acquire);
     words_read(holder->call_site, ret->call_site);
     words_read(holder->tenant, ret->tenant);
+    words_read(holder->traceparent, ret->traceparent);
     if (!*ret->call_site)
         call_site_text(caller, ret->call_site, sizeof(ret->call_site));
     return atomic_load_explicit(&slot->lease, memory_order_relaxed) == lease;

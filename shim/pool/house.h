@@ -8,6 +8,7 @@
 #include "include/weir/manager.h"
 #include "shim/pool/failure.h"
 #include "shim/pool/gate.h"
+#include "shim/pool/holder.h"
 #include "shim/pool/pool.h"
 #include "shim/pool/queue.h"
 #include "shim/pool/sizing.h"
@@ -187,14 +188,6 @@ static inline void hold_sample(struct slot *slot)
 
 /* ---- others ---------------------------------------------------------------------------------- */
 
-/* Under the mutex of @slot's pool. Who holds it, for @entry; texts into @room. */
-struct holder_text {
-    char call_site[72], tenant[72];
-};
-bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *ret,
-                 uint32_t *ret_thread);
-void holder_write(struct slot *slot, const void *caller, const char *call_site, const char *tenant);
-
 void limits_ask(struct slot *slot, uint64_t deadline_ns);
 
 /* manager.c */
@@ -219,4 +212,3 @@ void manager_unload(struct weir_manager *manager);
 /* In a forked child: the pool has no connection, no request and no errand; sockets of the parent
  * are out of reach. */
 void pool_fork_child(struct weir_pool *pool);
-void holder_fork_child(void);

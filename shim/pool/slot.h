@@ -41,7 +41,7 @@ struct holder {
     _Atomic uintptr_t caller;  /* where weir_pool_acquire was called from */
     _Atomic uint32_t thread;   /* the kernel's id */
     _Atomic uint32_t is_named; /* the texts below say something */
-    _Atomic uint64_t call_site[HOLDER_WORDS], tenant[HOLDER_WORDS];
+    _Atomic uint64_t call_site[HOLDER_WORDS], tenant[HOLDER_WORDS], traceparent[HOLDER_WORDS];
 };
 
 /* What the statements of this hold did to the session, to be undone on release. */

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "include/weir/statement.h"
 #include "shim/pool/changes.h"
+#include "shim/pool/holder.h"
 #include "shim/pool/log.h"
 #include "shim/pool/parameters.h"
 #include "shim/probe/clock.h"
@@ -36,14 +37,15 @@ static void entry_tell(const struct account *account, enum weir_error_category c
                         account->traits & TRAIT_BACKSLASH);
     const struct slot *slot = account->slot;
     struct normalized normalized = {0};
+    struct holder_text holder;
     char message[MESSAGE_MAX];
     struct weir_log_entry entry = {
         .kind = category == WEIR_OK ? WEIR_LOG_SLOW_STATEMENT : WEIR_LOG_FAILED_STATEMENT,
         .message = message,
         .statement = text ? text : "",
-        .call_site = "",
-        .tenant = "",
-        .traceparent = "",
+        .call_site = holder.call_site,
+        .tenant = holder.tenant,
+        .traceparent = holder.traceparent,
         .sqlstate = sqlstate,
         .backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed),
         .duration_ns = duration_ns,
@@ -55,6 +57,9 @@ static void entry_tell(const struct account *account, enum weir_error_category c
         .parameters = parameters ? parameters : "",
     };
 
+    /* The holder itself runs this: it is still the holder. */
+    (void)holder_read(slot, atomic_load_explicit(&slot->lease, memory_order_relaxed), &holder);
+    entry.thread = holder.thread;
     message_write(message, category, sqlstate, duration_ns);
     if (text) {
         normalize(account->sql, account->traits & TRAIT_BACKSLASH ? NORMALIZE_BACKSLASH_STRINGS : 0,
