@@ -111,12 +111,21 @@ static int request_admit(struct request *request, int32_t timeout_ms, struct wei
 
 static int request_enter(struct request *request, int32_t timeout_ms, struct weir_error **ret_error)
 {
+static int request_cancelled(const struct request *request, struct weir_error **ret_error)
+{
+    return failure(ret_error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
+                   request->waiter.pool->options.name);
+}
+
     struct waiter *waiter = &request->waiter;
     struct weir_pool *pool = waiter->pool;
     int r;
 
     pool_lock(pool);
-    r = request_admit(request, timeout_ms, ret_error);
+    if (waiter->is_cancelled)
+        r = request_cancelled(request, ret_error);
+    else
+        r = request_admit(request, timeout_ms, ret_error);
     if (!r) {
         if (pool->rules & RULE_TENANTS)
             waiter->tenant = queue_tenant(&pool->queue, request->tenant);
@@ -211,8 +220,7 @@ int request_begin(struct request *request, struct weir_pool *pool,
                                             : OPTION_NS(&pool->options, acquire_timeout_ms));
     request_tell_begin(request, opts);
     if (canceller && !canceller_enter(canceller, &request->waiter))
-        r = failure(&error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
-                    pool->options.name);
+        r = request_cancelled(request, &error);
     if (!r)
         r = request_enter(request, timeout_ms, &error);
     if (!r)
