@@ -302,7 +302,7 @@ void errand_run_leftovers(struct weir_pool *pool)
         pool_unlock(pool);
         if (found)
             errand_run(&found->errand.job);
-    } while (found && found->pool->errands);
+    } while (found);
 }
 
 void errand_start(struct slot *slot, enum errand_kind kind, uint64_t deadline_ns)

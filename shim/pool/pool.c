@@ -331,6 +331,7 @@ void pool_unlock_maybe_free(struct weir_pool *pool)
     struct weir_manager *manager = pool->manager;
     bool is_over = pool->is_closed && !pool->total && !pool->errands && !pool->visits;
     bool is_draining = pool->rules & RULE_DRAINING;
+    manager_stay(manager); /* the pool, for whose sake it is there, may be gone once unlocked */
 
     pool_unlock(pool);
     if (is_over) {

@@ -148,6 +148,7 @@ static void release_slowly(struct slot *slot, bool wants_reset)
         pool_give(pool, slot);
     }
     is_ended = pool->manager->is_ending;
+    pool->visits += is_ended; /* whoever closes the connection must not end the pool under us */
     pool_unlock_maybe_free(pool);
     if (is_ended)
         errand_run_leftovers(pool);
