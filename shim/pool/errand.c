@@ -332,6 +332,7 @@ void errand_abandon(struct slot *slot)
         struct weir_error *error = NULL;
         pool->attempts.stuck++;
         (void)failure(&error, WEIR_ERROR_CONNECTION,
+    pool_leave_tenant(slot);
                       "pool %s: an attempt to connect did not return in time (a hook or name "
                       "resolution hangs)",
                       pool->options.name);

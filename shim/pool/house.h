@@ -109,6 +109,8 @@ void pool_settle(struct weir_pool *pool);
 void pool_give(struct weir_pool *pool, struct slot *slot);
 /* Takes an open slot out of the pool and closes its connection. */
 void pool_close_slot(struct weir_pool *pool, struct slot *slot);
+/* It is nobody's any more: its tenant holds one less. */
+void pool_leave_tenant(struct slot *slot);
 /* An empty slot goes back to the list of free ones. */
 void pool_free_slot(struct weir_pool *pool, struct slot *slot);
 /* Closes what is idle; of a pool that is draining. */
