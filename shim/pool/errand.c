@@ -184,13 +184,10 @@ static void ready_failed(struct weir_pool *pool, struct slot *slot, struct weir_
         pool_count(&pool->counters.validations_failed);
         pool_doubt(pool);
     }
-    pool_close_slot(pool, slot);
-    if (!waiter)
-        return;
-    waiter->slot = NULL;
-    if (is_hopeless) {
+    if (waiter && is_hopeless) {
         waiter_fail(waiter, failure_copy(error));
-    } else {
+    } else if (waiter) {
+        waiter->slot = NULL;
         waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, waiter);
     }
