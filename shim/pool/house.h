@@ -70,7 +70,7 @@ struct weir_pool {
     bool is_limits_asked, is_closed;
     uint64_t connect_due_ns; /* pool_unlock() has the keeper look then; UINT64_MAX: need not */
     bool is_of_file;         /* the manager holds a reference; the manager's matter */
-    double release_rate;     /* a second; 0: not known */
+    double release_rate;     /* a second, while requests wait; 0: not known */
     uint64_t release_rate_ns, release_rate_releases;
     struct weir_pool *next; /* of the manager's: under the manager's mutex */
 

@@ -17,6 +17,8 @@
          ? (opts)->member                                                                          \
          : (__typeof__((opts)->member))0)
 
+enum { WAIT_MOST_S = 1000000 }; /* no request waits longer: any deadline is below */
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 /* "name\0value\0 … \0", so that an errand that outlives its request has them. */
@@ -52,9 +54,9 @@ static int settings_copy(const struct weir_setting *settings, size_t count, char
  */
 static uint64_t wait_predicted_ns(const struct weir_pool *pool)
 {
-    if (pool->release_rate <= 0)
-        return 0;
-    return (uint64_t)((pool->queue.waiting + 1) / pool->release_rate * (double)NS_PER_S);
+    double seconds = pool->release_rate > 0 ? (pool->queue.waiting + 1) / pool->release_rate : 0;
+
+    return seconds < WAIT_MOST_S ? (uint64_t)(seconds * (double)NS_PER_S) : WAIT_MOST_S * NS_PER_S;
 }
 
 /* How many requests need nobody's release: connections that are being opened for them, or may be.
