@@ -191,7 +191,7 @@ static void ready_failed(struct weir_pool *pool, struct slot *slot, struct weir_
         waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, waiter);
     }
-    pool_settle(pool);
+    pool_close_slot(pool, slot); /* serves the next: nobody overtakes who stands in line again */
 }
 
 static void ready_done(struct weir_pool *pool, struct slot *slot, struct weir_error *error)
@@ -244,13 +244,27 @@ static void errand_done(struct weir_pool *pool, struct slot *slot, struct weir_e
     }
 }
 
+static const char *errand_name(enum errand_kind kind)
+{
+    static const char *const names[] = {
+        [ERRAND_CONNECT] = "connecting",
+        [ERRAND_READY] = "making a connection ready",
+        [ERRAND_CHECK] = "asking an idle connection",
+        [ERRAND_RESET] = "resetting a released connection",
+        [ERRAND_CLOSE] = "closing",
+    };
+
+    return names[kind];
+}
+
 static void errand_log(const struct slot *slot, const struct weir_error *error)
 {
     enum weir_log_kind kind =
         slot->errand.kind == ERRAND_CONNECT ? WEIR_LOG_CONNECT_FAILED : WEIR_LOG_CONNECTION_LOST;
+    char room[LOG_ERROR_MAX];
     struct weir_log_entry entry = {
         .kind = weir_error_category(error) == WEIR_ERROR_HOOK ? WEIR_LOG_HOOK : kind,
-        .message = weir_error_message(error),
+        .message = log_error_text(error, errand_name(slot->errand.kind), room),
         .sqlstate = weir_error_sqlstate(error),
         .backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed),
     };
@@ -318,6 +332,7 @@ void errand_abandon(struct slot *slot)
 
     slot->errand.is_abandoned = true;
     slot->is_lost = true;
+    pool_leave_tenant(slot);
     pool->total--;
     if (slot->waiter) {
         slot->waiter->slot = NULL; /* its own deadline has passed as well */
@@ -329,7 +344,6 @@ void errand_abandon(struct slot *slot)
         struct weir_error *error = NULL;
         pool->attempts.stuck++;
         (void)failure(&error, WEIR_ERROR_CONNECTION,
-    pool_leave_tenant(slot);
                       "pool %s: an attempt to connect did not return in time (a hook or name "
                       "resolution hangs)",
                       pool->options.name);

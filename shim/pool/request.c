@@ -111,14 +111,14 @@ static int request_admit(struct request *request, int32_t timeout_ms, struct wei
     return 0;
 }
 
-static int request_enter(struct request *request, int32_t timeout_ms, struct weir_error **ret_error)
-{
 static int request_cancelled(const struct request *request, struct weir_error **ret_error)
 {
     return failure(ret_error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
                    request->waiter.pool->options.name);
 }
 
+static int request_enter(struct request *request, int32_t timeout_ms, struct weir_error **ret_error)
+{
     struct waiter *waiter = &request->waiter;
     struct weir_pool *pool = waiter->pool;
     int r;
@@ -321,9 +321,11 @@ static int request_fail(struct request *request, struct weir_error **ret_error)
     request_tell_failure(request, category, error);
     if (log_is_wanted(pool) && category != WEIR_ERROR_CANCELLED &&
         category != WEIR_ERROR_DRAINING) {
+        char room[LOG_ERROR_MAX];
         struct weir_log_entry entry = {
             .kind = WEIR_LOG_TIMEOUT,
-            .message = weir_error_message(error),
+            .message = log_error_text(error, "no connection", room),
+            .sqlstate = weir_error_sqlstate(error),
             .call_site = request->call_site,
             .tenant = request->tenant,
             .wait_ns = clock_monotonic_ns() - request->begin_ns,
