@@ -189,12 +189,6 @@ static inline void hold_sample(struct slot *slot)
 
 /* ---- others ---------------------------------------------------------------------------------- */
 
-/* Under the mutex of @slot's pool. Who holds it, for @entry; texts into @room. */
-struct holder_text {
-    char call_site[72], tenant[72];
-};
-bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *ret,
-                 uint32_t *ret_thread);
 void holder_write(struct slot *slot, const void *caller, const char *call_site, const char *tenant);
 
 void limits_ask(struct slot *slot, uint64_t deadline_ns);

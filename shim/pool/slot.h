@@ -147,6 +147,13 @@ static inline struct weir_connection *slot_handle(struct slot *slot, uint64_t le
 struct slot *slot_held(const struct weir_connection *handle, const char *doing,
                        struct weir_error **ret_error);
 
+/* Who holds it. False: @lease is over, and what was read may be another's. Any thread. */
+struct holder_text {
+    char call_site[72], tenant[72];
+};
+bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *ret,
+                 uint32_t *ret_thread);
+
 /* The normalized text of the newest statement of the hold, for reports; NULL: none, or no memory.
  * The caller frees it. Any thread. */
 char *slot_statement(const struct slot *slot);

@@ -8,6 +8,7 @@
 #include "shim/pool/changes.h"
 #include "shim/pool/log.h"
 #include "shim/pool/parameters.h"
+#include "shim/probe/call_site.h"
 #include "shim/probe/clock.h"
 #include "shim/probe/normalize.h"
 
@@ -35,15 +36,17 @@ static void entry_tell(const struct account *account, enum weir_error_category c
         parameters_show(account->sql, account->opts, pool_options(account->slot->pool),
                         account->traits & TRAIT_BACKSLASH);
     const struct slot *slot = account->slot;
+    uint64_t lease = atomic_load_explicit(&slot->lease, memory_order_relaxed);
     struct normalized normalized = {0};
+    struct holder_text holder;
     char message[MESSAGE_MAX];
+    uint32_t thread;
     struct weir_log_entry entry = {
         .kind = category == WEIR_OK ? WEIR_LOG_SLOW_STATEMENT : WEIR_LOG_FAILED_STATEMENT,
         .message = message,
         .statement = text ? text : "",
-        .call_site = "",
-        .tenant = "",
-        .traceparent = "",
+        .call_site = holder.call_site,
+        .tenant = holder.tenant,
         .sqlstate = sqlstate,
         .backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed),
         .duration_ns = duration_ns,
@@ -55,6 +58,10 @@ static void entry_tell(const struct account *account, enum weir_error_category c
         .parameters = parameters ? parameters : "",
     };
 
+    (void)holder_read(slot, lease, &holder, &thread); /* its holder is this thread */
+    if (account->caller) /* where the statement is, which tells more than where the acquire is */
+        call_site_text((uintptr_t)account->caller, holder.call_site, sizeof(holder.call_site));
+    entry.thread = thread;
     message_write(message, category, sqlstate, duration_ns);
     if (text) {
         normalize(account->sql, account->traits & TRAIT_BACKSLASH ? NORMALIZE_BACKSLASH_STRINGS : 0,
