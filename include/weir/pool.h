@@ -70,9 +70,9 @@ enum weir_parameters {
 };
 
 /** Options of a pool. Begin with weir_pool_opts_init(), which fills in the defaults; texts are
- * copied by the call that takes them. Times are milliseconds and at least 1. Names, defaults and
- * ranges of the plain ones: shim/pool/options.def, which is also what the manager's file and the
- * environment know (WEIR_POOL_ACQUIRE_TIMEOUT=5s, WEIR_POOL_<NAME>_CONNECTIONS_MAX=8). */
+ * copied by the call that takes them. Times are milliseconds and at least 1. Defaults and ranges,
+ * and what the manager's file and the environment (WEIR_POOL_ACQUIRE_TIMEOUT=5s,
+ * WEIR_POOL_<NAME>_CONNECTIONS_MAX=8) may say instead: docs/CONFIGURATION.md. */
 struct weir_pool_opts {
     size_t size;
     const char *name;     /**< short and stable; letters, digits, '-', '_', '.' */

@@ -49,7 +49,7 @@ void crew_init(struct crew *crew)
     queue_init(&crew->jobs);
     queue_init(&crew->endless);
     crew->threads = crew->sleeping = crew->endless_running = 0;
-    crew->is_ending = crew->has_last = false;
+    crew->is_ending = crew->is_joining = crew->has_last = false;
 }
 
 static struct timespec moment(uint64_t ns)
@@ -104,8 +104,8 @@ static void *crew_work(void *userdata)
     while (crew_await(crew))
         crew_run_one(crew);
     before = crew->last;
-    has_before = crew->is_ending && crew->has_last;
-    if (crew->is_ending) {
+    has_before = crew->is_joining && crew->has_last;
+    if (crew->is_joining) {
         crew->last = pthread_self();
         crew->has_last = true;
     } else {
@@ -170,20 +170,25 @@ bool crew_submit_endless(struct crew *crew, struct crew_job *job)
 bool crew_end(struct crew *crew, uint64_t deadline_ns)
 {
     struct timespec until = moment(deadline_ns);
-    bool is_empty;
+    bool is_empty, has_last;
+    pthread_t last;
     int r = 0;
 
     (void)pthread_mutex_lock(&crew->mutex);
-    crew->is_ending = true;
+    crew->is_ending = crew->is_joining = true;
     (void)pthread_cond_broadcast(&crew->work);
     while (crew->threads && r != ETIMEDOUT)
         r = pthread_cond_timedwait(&crew->ended, &crew->mutex, &until);
     is_empty = !crew->threads;
+    crew->is_joining = false;
+    has_last = crew->has_last;
+    last = crew->last;
+    crew->has_last = false;
     (void)pthread_mutex_unlock(&crew->mutex);
-    if (is_empty && crew->has_last) {
-        (void)pthread_join(crew->last, NULL);
-        crew->has_last = false;
-    }
+    if (has_last && is_empty)
+        (void)pthread_join(last, NULL);
+    else if (has_last)
+        (void)pthread_detach(last);
     return is_empty;
 }
 

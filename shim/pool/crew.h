@@ -31,8 +31,10 @@ struct crew {
     struct crew_queue jobs, endless;
     uint32_t threads, sleeping;
     uint32_t endless_running;
-    bool is_ending, has_last;
-    pthread_t last; /* of those that end with the crew, each of which joins the one before it */
+    bool is_ending;
+    bool is_joining; /* somebody waits for the threads to be gone */
+    bool has_last;
+    pthread_t last; /* of those that ended since, each of which joins the one before it */
 };
 
 void crew_init(struct crew *crew);

@@ -225,6 +225,7 @@ static void errand_done(struct weir_pool *pool, struct slot *slot, struct weir_e
             pool->attempts.stuck--;
         else if (slot->conn)
             pool_count(&pool->counters.closed);
+        slot->is_lost = true;
         errand_start(slot, ERRAND_CLOSE, UINT64_MAX);
         return;
     }
@@ -331,7 +332,6 @@ void errand_abandon(struct slot *slot)
     struct weir_pool *pool = slot->pool;
 
     slot->errand.is_abandoned = true;
-    slot->is_lost = true;
     pool_leave_tenant(slot);
     pool->total--;
     if (slot->waiter) {

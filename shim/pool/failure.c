@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "shim/pool/attempt_text.h"
 
 enum { MESSAGE_MAX = 1024, FAILURE_TEXTS = 6 };
 
@@ -87,8 +88,9 @@ static bool category_is_retryable(enum weir_error_category category)
            category == WEIR_ERROR_LOCK;
 }
 
-static int failure_va(struct weir_error **ret_error, enum weir_error_category category,
-                      const char *format, va_list arguments)
+static int __attribute__((format(printf, 3, 0)))
+failure_va(struct weir_error **ret_error, enum weir_error_category category, const char *format,
+           va_list arguments)
 {
     char message[MESSAGE_MAX];
 
@@ -235,69 +237,6 @@ int failure_of_result(struct weir_error **ret_error, const PGresult *result, con
 
 /* ---- of connections -------------------------------------------------------------------------- */
 
-/* What libpq's and the server's English texts say of a failed attempt. Read only where no SQLSTATE
- * stands in the text, see failure.h. What nothing here names is a connection that could not be
- * made, and may be made later. */
-static const struct {
-    const char *part;
-    const char *sqlstate; /* NULL: the server did not say it */
-    enum weir_error_category category;
-    bool is_retryable;
-} attempt_texts[] = {
-    {"password authentication failed", "28P01", WEIR_ERROR_AUTHENTICATION, false},
-    {"no pg_hba.conf entry", "28000", WEIR_ERROR_AUTHENTICATION, false},
-    {"pg_hba.conf rejects", "28000", WEIR_ERROR_AUTHENTICATION, false},
-    {"is not permitted to log in", "28000", WEIR_ERROR_AUTHENTICATION, false},
-    {"authentication failed", "28000", WEIR_ERROR_AUTHENTICATION, false},
-    {"no password supplied", NULL, WEIR_ERROR_AUTHENTICATION, false},
-    {"too many clients already", "53300", WEIR_ERROR_TOO_MANY_CONNECTIONS, true},
-    {"too many connections for", "53300", WEIR_ERROR_TOO_MANY_CONNECTIONS, true},
-    {"remaining connection slots are reserved", "53300", WEIR_ERROR_TOO_MANY_CONNECTIONS, true},
-    {"no more connections allowed", NULL, WEIR_ERROR_TOO_MANY_CONNECTIONS, true}, /* PgBouncer */
-    {"is not currently accepting connections", "55000", WEIR_ERROR_OBJECT, false},
-    {"is starting up", "57P03", WEIR_ERROR_CONNECTION, true},
-    {"is shutting down", "57P03", WEIR_ERROR_CONNECTION, true},
-    {"is in recovery mode", "57P03", WEIR_ERROR_CONNECTION, true},
-    {"not yet accepting connections", "57P03", WEIR_ERROR_CONNECTION, true},
-    {"not accepting connections", "57P03", WEIR_ERROR_CONNECTION, true},
-    {"permission denied for database", "42501", WEIR_ERROR_PERMISSION, false},
-    {"no such database", NULL, WEIR_ERROR_OBJECT, false}, /* PgBouncer */
-    /* After those that name a role or a host: "role … does not exist". */
-    {"role \"", "28000", WEIR_ERROR_AUTHENTICATION, false},
-    {"database \"", "3D000", WEIR_ERROR_OBJECT, false},
-    /* A connection under TLS that broke, before what TLS itself finds wrong. */
-    {"SSL SYSCALL error", NULL, WEIR_ERROR_CONNECTION, true},
-    {"closed unexpectedly", NULL, WEIR_ERROR_CONNECTION, true},
-    {"unexpected eof", NULL, WEIR_ERROR_CONNECTION, true},
-    {"SSL", NULL, WEIR_ERROR_CONNECTION, false},
-    {"certificate", NULL, WEIR_ERROR_CONNECTION, false},
-    {"GSSAPI", NULL, WEIR_ERROR_CONNECTION, false},
-    {"invalid connection option", NULL, WEIR_ERROR_USAGE, false},
-};
-
-enum { ATTEMPT_TEXTS = sizeof(attempt_texts) / sizeof(attempt_texts[0]) };
-
-static bool is_sqlstate(const char *text)
-{
-    for (unsigned i = 0; i < 5; i++)
-        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'A' && text[i] <= 'Z'))
-            return false;
-    return true;
-}
-
-/* "FATAL:  28P01: password …", as libpq writes with PQERRORS_VERBOSE in any language. */
-static bool sqlstate_in_text(const char *text, char sqlstate[6])
-{
-    for (const char *at = strstr(text, ":  "); at; at = strstr(at + 1, ":  ")) {
-        if (strlen(at) < 9 || !is_sqlstate(at + 3) || (at[8] != ':' && at[8] != '\n'))
-            continue;
-        memcpy(sqlstate, at + 3, 5);
-        sqlstate[5] = '\0';
-        return true;
-    }
-    return false;
-}
-
 /* Without the lines that only the verbose form has: where in the server's source. */
 static void attempt_message(const char *doing, const char *text, char message[MESSAGE_MAX])
 {
@@ -311,45 +250,21 @@ static void attempt_message(const char *doing, const char *text, char message[ME
     (void)snprintf(message, MESSAGE_MAX, "%s: %s", doing, *line ? line : "the connection is lost");
 }
 
-static enum weir_error_category attempt_category(const PGconn *conn, const char *text,
-                                                 const char **ret_sqlstate, bool *ret_retryable)
-{
-    *ret_sqlstate = NULL;
-    for (size_t i = 0; i < ATTEMPT_TEXTS; i++) {
-        if (!strstr(text, attempt_texts[i].part))
-            continue;
-        *ret_sqlstate = attempt_texts[i].sqlstate;
-        *ret_retryable = attempt_texts[i].is_retryable;
-        return attempt_texts[i].category;
-    }
-    /* In any language: the server asked for a password that we did not have. */
-    *ret_retryable = !PQconnectionNeedsPassword(conn);
-    return *ret_retryable ? WEIR_ERROR_CONNECTION : WEIR_ERROR_AUTHENTICATION;
-}
-
 int failure_of_connection(struct weir_error **ret_error, const PGconn *conn, const char *doing)
 {
-    const char *text = PQerrorMessage(conn), *sqlstate;
-    char found[6], message[MESSAGE_MAX];
-    enum weir_error_category category;
-    bool is_retryable;
+    struct attempt_text told;
+    char message[MESSAGE_MAX];
 
-    if (sqlstate_in_text(text, found)) {
-        sqlstate = found;
-        category = sqlstate_category(found);
-        is_retryable = sqlstate_is_retryable(found);
-    } else {
-        category = attempt_category(conn, text, &sqlstate, &is_retryable);
-    }
+    attempt_text_read(PQerrorMessage(conn), PQconnectionNeedsPassword(conn), &told);
     if (!ret_error || *ret_error)
-        return (int)category;
-    attempt_message(doing, text, message);
-    *ret_error = error_make_plain(category, message);
-    error_set_sqlstate(*ret_error, sqlstate);
+        return (int)told.category;
+    attempt_message(doing, PQerrorMessage(conn), message);
+    *ret_error = error_make_plain(told.category, message);
+    error_set_sqlstate(*ret_error, told.sqlstate);
     if (!(*ret_error)->is_static)
-        (*ret_error)->is_retryable = is_retryable;
+        (*ret_error)->is_retryable = told.is_retryable;
     failure_set_survived(*ret_error, false);
-    return (int)category;
+    return (int)told.category;
 }
 
 int failure_of_libpq(struct weir_error **ret_error, const PGconn *conn, const char *doing)

@@ -13,8 +13,9 @@ static bool copy_out_drain(struct exchange *exchange)
     char *row;
     int length;
 
+    exchange_cancel(exchange);
     exchange->is_copying = true;
-    for (;;) {
+    while (!exchange->is_given_up) {
         length = PQgetCopyData(conn, &row, 1);
         if (length > 0) {
             PQfreemem(row);
@@ -25,9 +26,8 @@ static bool copy_out_drain(struct exchange *exchange)
             return true; /* the end, or an error that PQgetResult() tells */
         }
         exchange_wait(exchange);
-        if (exchange->is_given_up)
-            return false;
     }
+    return false;
 }
 
 bool exchange_pass(struct exchange *exchange, const PGresult *result)
@@ -128,6 +128,22 @@ static int settle_failed(struct exchange *exchange, struct weir_error **ret_erro
     return failure_of_connection(ret_error, slot->conn, "ending what was left running");
 }
 
+/* What was received already, so that nothing is cancelled that is over. */
+static void settle_received(PGconn *conn)
+{
+    PGresult *result;
+
+    while (PQtransactionStatus(conn) == PQTRANS_ACTIVE && !PQisBusy(conn)) {
+        ExecStatusType status;
+        result = PQgetResult(conn);
+        status = PQresultStatus(result);
+        PQclear(result);
+        if (!result || status == PGRES_COPY_IN || status == PGRES_COPY_OUT ||
+            status == PGRES_COPY_BOTH)
+            return; /* said once more by the next call */
+    }
+}
+
 int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret_error)
 {
     struct exchange exchange = {.slot = slot, .deadline_ns = deadline_ns};
@@ -138,6 +154,8 @@ int exchange_settle(struct slot *slot, uint64_t deadline_ns, struct weir_error *
     if (PQisnonblocking(conn) == 0)
         (void)PQsetnonblocking(conn, 1);
     exchange_sent(&exchange);
+    if (PQpipelineStatus(conn) == PQ_PIPELINE_OFF)
+        settle_received(conn);
     if (!server_cancel_is_done(slot->cancel)) /* the one before: it is this answer's */
         exchange.grace_ns = exchange_patience_ns(&exchange);
     else if (PQtransactionStatus(conn) == PQTRANS_ACTIVE && PQisBusy(conn))

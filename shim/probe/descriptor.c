@@ -25,7 +25,7 @@ int descriptor_above_standard(int fd)
     if (fd > STDERR_FILENO)
         return fd;
     moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    (void)close(fd); /* nothing was written to it */
+    (void)syscall(SYS_close, fd); /* nothing was written to it */
     return moved;
 }
 

@@ -130,42 +130,44 @@ void pool_close(struct weir_probe_pool *pool)
 {
     const struct segment *segment = segment_enter();
     struct pool_target *target, *next;
+    bool is_inherited = false;
+    uint64_t own;
 
     if (!pool)
         return;
-    if (!atomic_load_explicit(&pool->has_main, memory_order_relaxed))
-        target_leave(segment, &pool->own); /* else its place is the first target's */
+    own = atomic_load_explicit(&pool->own.entry, memory_order_relaxed);
     target = atomic_load_explicit(&pool->targets, memory_order_acquire);
     for (; target; target = next) {
         next = target->next;
+        is_inherited |= atomic_load_explicit(&target->entry, memory_order_relaxed) == own;
         target_leave(segment, target);
         free(target);
     }
+    if (!is_inherited)
+        target_leave(segment, &pool->own);
     free(pool);
 }
 
-/* Claims a place on @segment's board for @target and shows what is known of it. */
+static uint64_t entry_of(const struct segment *segment, uint16_t place)
+{
+    return (uint64_t)segment->generation << ENTRY_SHIFT | place;
+}
+
+/* Shows at @place what is known of @target. */
+static void target_show(const struct segment *segment, struct pool_target *target, uint16_t place)
+{
+    if (place >= PLACE_PENDING)
+        return;
+    pool_limits_show(target->pool, &segment->pools[place]);
+    BOARD_STORE(segment->pools[place].target, pool_target_name(segment, target));
+}
+
 static uint16_t target_place_claim(const struct segment *segment, struct pool_target *target)
 {
     uint16_t place = board_pool_claim(segment);
 
-    if (place == BOARD_NO_PLACE)
-        return place;
-    pool_limits_show(target->pool, &segment->pools[place]);
-    BOARD_STORE(segment->pools[place].target, pool_target_name(segment, target));
+    target_show(segment, target, place);
     return place;
-}
-
-/* The first target of a pool goes on with the place that the pool has had so far. */
-static void target_place_inherit(const struct segment *segment, struct pool_target *target)
-{
-    struct board_pool *board = pool_target_board(segment, &target->pool->own);
-
-    atomic_store_explicit(&target->entry,
-                          atomic_load_explicit(&target->pool->own.entry, memory_order_relaxed),
-                          memory_order_relaxed);
-    if (board)
-        BOARD_STORE(board->target, pool_target_name(segment, target));
 }
 
 static struct pool_target *target_find(struct pool_target *from, const struct pool_target *until,
@@ -177,19 +179,43 @@ static struct pool_target *target_find(struct pool_target *from, const struct po
     return NULL;
 }
 
-/* Links @target, unless another thread linked one of the same name meanwhile: returns that one. */
-static struct pool_target *target_link(struct weir_probe_pool *pool, struct pool_target *target)
+/* Gives @target, which is about to be linked, its place; nothing shows it yet. The first target of
+ * a pool goes on with the place that the pool has had so far. @claimed: by an earlier try. Returns
+ * what is claimed for @target alone. */
+static uint16_t target_place_take(const struct segment *segment, struct pool_target *target,
+                                  uint16_t claimed)
+{
+    struct board_pool *own = target->next ? NULL : pool_target_board(segment, &target->pool->own);
+    uint16_t place = own ? (uint16_t)(own - segment->pools) : claimed;
+
+    if (place == BOARD_NO_PLACE)
+        place = claimed = board_pool_claim(segment);
+    atomic_store_explicit(&target->entry, entry_of(segment, place), memory_order_relaxed);
+    return claimed;
+}
+
+/* Links @target, unless another thread linked one of the same name meanwhile: returns that one.
+ * Whoever finds a target in the list finds its place with it. */
+static struct pool_target *target_link(const struct segment *segment, struct weir_probe_pool *pool,
+                                       struct pool_target *target)
 {
     struct pool_target *looked = target->next, *found;
+    uint16_t claimed = BOARD_NO_PLACE;
 
-    while (!atomic_compare_exchange_weak_explicit(&pool->targets, &target->next, target,
-                                                  memory_order_release, memory_order_acquire)) {
+    for (;;) {
+        if (segment)
+            claimed = target_place_take(segment, target, claimed);
+        if (atomic_compare_exchange_weak_explicit(&pool->targets, &target->next, target,
+                                                  memory_order_release, memory_order_acquire))
+            return target;
         found = target_find(target->next, looked, target->id);
         if (found)
-            return found;
+            break;
         looked = target->next;
     }
-    return target;
+    if (claimed != BOARD_NO_PLACE)
+        board_pool_free(segment, claimed);
+    return found;
 }
 
 struct pool_target *pool_target_find(struct weir_probe_pool *pool,
@@ -200,7 +226,6 @@ struct pool_target *pool_target_find(struct weir_probe_pool *pool,
     CLEANUP(freep) struct pool_target *added = calloc(1, sizeof(*added));
     struct pool_target *found;
     unsigned count = 0;
-    bool is_first;
 
     if (!added)
         return NULL;
@@ -215,33 +240,26 @@ struct pool_target *pool_target_find(struct weir_probe_pool *pool,
     if (count >= POOL_TARGETS_MAX)
         return atomic_load_explicit(&pool->main, memory_order_acquire);
 
-    is_first = !atomic_exchange_explicit(&pool->has_main, 1, memory_order_relaxed);
-    if (segment && is_first)
-        target_place_inherit(segment, added);
-    else if (segment)
-        atomic_store_explicit(&added->entry,
-                              (uint64_t)segment->generation << ENTRY_SHIFT |
-                                  target_place_claim(segment, added),
-                              memory_order_relaxed);
-    found = target_link(pool, added);
-    if (is_first)
-        atomic_store_explicit(&pool->main, found, memory_order_release);
-    if (found != added && !is_first)
-        target_leave(segment, added);
-    if (found == added)
-        (void)STEAL(added); /* the pool's now */
-    return found;
+    found = target_link(segment, pool, added);
+    if (found != added)
+        return found;
+    if (segment)
+        target_show(segment, added,
+                    (uint16_t)atomic_load_explicit(&added->entry, memory_order_relaxed));
+    if (!added->next)
+        atomic_store_explicit(&pool->main, added, memory_order_release);
+    return STEAL(added); /* the pool's now */
 }
 
 struct board_pool *pool_target_register(const struct segment *segment, struct pool_target *target)
 {
     uint64_t entry = atomic_load_explicit(&target->entry, memory_order_acquire);
-    uint64_t generation = (uint64_t)segment->generation << ENTRY_SHIFT;
 
     if (__builtin_expect(entry >> ENTRY_SHIFT != segment->generation, 0) &&
-        atomic_compare_exchange_strong_explicit(&target->entry, &entry, generation | PLACE_PENDING,
+        atomic_compare_exchange_strong_explicit(&target->entry, &entry,
+                                                entry_of(segment, PLACE_PENDING),
                                                 memory_order_acquire, memory_order_acquire)) {
-        entry = generation | target_place_claim(segment, target);
+        entry = entry_of(segment, target_place_claim(segment, target));
         atomic_store_explicit(&target->entry, entry, memory_order_release);
     }
     /* Only at the first use after fork, when several threads come at once. */

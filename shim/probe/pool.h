@@ -33,7 +33,6 @@ struct pool_target {
 struct weir_probe_pool {
     struct pool_target own;             /* the pool before its first connection: only its name */
     _Atomic(struct pool_target *) main; /* whose gauges count waiters: own, then the first target */
-    _Atomic uint32_t has_main;          /* somebody is making the first target */
     _Atomic(struct pool_target *) targets; /* newest first */
     _Atomic uint32_t connections_max, connections_min, idle_max, idle_min;
     uint32_t flags; /* enum weir_probe_pool_flag */

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "shim/probe/segment.h"
 #include "shim/probe/table.h"
+#include "tests/bench/lanes_emptied.h"
 
 enum {
     TURNS = 200,
@@ -24,18 +24,6 @@ enum {
 static const struct probe_table *probe;
 static struct weir_probe_pool *pool;
 static struct weir_probe_connection *connection;
-
-/* Frees what the lanes hold, as an agent would between turns. */
-static void lanes_empty(void)
-{
-    const struct segment *segment = segment_enter();
-
-    for (uint32_t i = 0; i < segment->lane_count; i++) {
-        struct lane *lane = segment_lane(segment->header, i);
-        atomic_store_explicit(&lane->tail, atomic_load_explicit(&lane->head, memory_order_acquire),
-                              memory_order_release);
-    }
-}
 
 static struct weir_probe_connection *connect_one(void)
 {

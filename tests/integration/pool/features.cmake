@@ -5,9 +5,9 @@ function(feature_test name)
 endfunction()
 
 feature_test(configure A1)
-feature_test(running A1 A2 A11)
+feature_test(running A1 A2)
 feature_test(lifecycle A2)
-feature_test(validate A3 A4)
+feature_test(validate A3)
 feature_test(deadline A5)
 feature_test(async A5)
 feature_test(hooks A2 A6)
@@ -18,6 +18,8 @@ feature_test(manager A12)
 feature_test(drain A13)
 feature_test(fork A13)
 feature_test(tenants A14)
+# Deadlines are kept to 50 ms on a machine that has time for them.
+set_tests_properties(test_pool_deadline PROPERTIES RUN_SERIAL ON)
 
 weir_program(pool_board_client SOURCES clients/board.c LINK weir_static)
 set_target_properties(pool_board_client PROPERTIES

@@ -27,9 +27,10 @@ enum { AWAIT_MS = 20000 };
 #define AWAIT(condition)                                                                           \
     do {                                                                                           \
         uint64_t await_until_ns = clock_monotonic_ns() + AWAIT_MS * NS_PER_MS;                     \
-        while (!(condition) && clock_monotonic_ns() < await_until_ns)                              \
+        int await_is_true;                                                                         \
+        while (!(await_is_true = (condition)) && clock_monotonic_ns() < await_until_ns)            \
             (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);                         \
-        if (!(condition))                                                                          \
+        if (!await_is_true)                                                                        \
             fail_msg("did not come true: %s", #condition);                                         \
     } while (0)
 

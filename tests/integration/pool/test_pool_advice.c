@@ -87,7 +87,7 @@ static void advice_is_near_the_truth(void **state)
     AWAIT(pool_stats(fixture.pool).acquired > 20);
     weir_pool_advice_restart(fixture.pool);
     begin_ns = clock_monotonic_ns();
-    AWAIT(advice_of(fixture.pool).acquires >= 1500 || elapsed_ms(begin_ns) >= 6000);
+    AWAIT(advice_of(fixture.pool).acquires >= 900 || elapsed_ms(begin_ns) >= 5000);
     advice = advice_of(fixture.pool);
     work_end(&work);
     print_message("%s\n", advice.text);
@@ -129,7 +129,7 @@ static void a_pool_that_is_dry_is_advised_to_grow(void **state)
     AWAIT(pool_stats(fixture.pool).acquired > 20);
     weir_pool_advice_restart(fixture.pool);
     begin_ns = clock_monotonic_ns();
-    AWAIT(advice_of(fixture.pool).acquires >= 600 || elapsed_ms(begin_ns) >= 4000);
+    AWAIT(advice_of(fixture.pool).acquires >= 400 || elapsed_ms(begin_ns) >= 4000);
     advice = advice_of(fixture.pool);
     work_end(&work);
     print_message("%s\n", advice.text);

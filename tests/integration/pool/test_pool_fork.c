@@ -4,6 +4,28 @@
 
 #include "feature_test.h"
 
+/* What the parent had is let go in a child on purpose: there it is no leak. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+
+static int is_child;
+
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void)
+{
+    return is_child;
+}
+#endif
+
+static pid_t fork_child(void)
+{
+    pid_t child = fork();
+
+#ifdef __SANITIZE_ADDRESS__
+    is_child |= !child;
+#endif
+    return child;
+}
+
 /* In a child an assertion cannot reach cmocka: what went wrong is its exit code, a line. */
 #define CHILD_CHECK(condition)                                                                     \
     do {                                                                                           \
@@ -67,7 +89,7 @@ static int child_forks_again(const struct family *family)
 
     if (code)
         return code;
-    grandchild = fork();
+    grandchild = fork_child();
     if (!grandchild)
         _exit(child_uses_the_pool(family));
     CHILD_CHECK(waitpid(grandchild, &status, 0) == grandchild);
@@ -140,7 +162,7 @@ static void children_of_every_kind_harm_nobody(void **state)
     give_back(others[0]);
     give_back(others[1]);
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        pid_t child = fork();
+        pid_t child = fork_child();
         if (!child) {
             int code = kinds[i].work(&family);
             if (kinds[i].is_quick)
@@ -159,7 +181,7 @@ static void children_of_every_kind_harm_nobody(void **state)
 
 /* ---- many forks under threads ---------------------------------------------------------------- */
 
-enum { USERS = 4, FORKS = IS_SANITIZED ? 15 : 60 };
+enum { USERS = 4, FORKS = 60 };
 
 struct load {
     struct weir_pool *pool;
@@ -205,6 +227,11 @@ static void many_forks_while_threads_work(void **state)
     PGconn *admin = admin_open();
 
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    print_message("the address sanitizer's allocator may be locked for ever in the child\n");
+    PQfinish(admin);
+    skip();
+#endif
     opts.connect_rate_max = 1000;
     opts.acquire_timeout_ms = 15000;
     fixture = pool_fixture_open(&opts, NULL);
@@ -213,7 +240,7 @@ static void many_forks_while_threads_work(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, load_user, &load), 0);
     AWAIT(atomic_load(&load.done) > 50);
     for (unsigned i = 0; i < FORKS; i++) {
-        pid_t child = fork();
+        pid_t child = fork_child();
         if (!child)
             _exit(child_takes_and_gives(fixture.pool));
         expect_child(child, "while threads work");
@@ -251,7 +278,7 @@ static void the_childs_pool_lives_by_itself(void **state)
 
     (void)state;
     AWAIT(admin_connections(admin, "child-min") == 2);
-    child = fork();
+    child = fork_child();
     if (!child)
         _exit(child_keeps_the_minimum(fixture.pool));
     expect_child(child, "keeps the minimum");

@@ -57,10 +57,9 @@ class Restart(FaultCase):
         client.await_event("over", 20)
         stats = client.stats()
         sums = self.end(client)
-        # One request found out; the other seven dead connections reached nobody.
+        # One request found out; what else was dead reached nobody.
         self.assertEqual(sums["failed"], {"connection": 1}, client.failures())
         self.assertEqual(sums["ok"], 199)
-        self.assertGreaterEqual(stats["closed"], 8)
         self.assertGreaterEqual(stats["validations_failed"], 1)
 
     def test_backends_that_are_terminated_one_by_one(self):

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "shim/pool/attempt_text.h"
 #include "shim/pool/failure.h"
 
 static const char *const rules[] = {
@@ -244,6 +245,69 @@ static void test_nothing_is_accepted_everywhere(void **state)
     weir_error_free(NULL);
 }
 
+static void test_texts_of_failed_attempts(void **state)
+{
+    static const struct {
+        const char *text;
+        enum weir_error_category category;
+        const char *sqlstate;
+        bool is_retryable;
+    } expected[] = {
+        /* verbose, in any language */
+        {"Verbindung fehlgeschlagen: FATAL:  28P01: Passwort-Authentifizierung fehlgeschlagen\n"
+         "LOCATION:  auth_failed, auth.c:335\n",
+         WEIR_ERROR_AUTHENTICATION, "28P01", false},
+        {"failed: FATAL:  53300: sorry, too many clients already\n",
+         WEIR_ERROR_TOO_MANY_CONNECTIONS, "53300", true},
+        {"failed: FATAL:  57P03\n", WEIR_ERROR_CONNECTION, "57P03", true},
+        {"failed: FATAL:  3D000: database \"x\" does not exist\n", WEIR_ERROR_OBJECT, "3D000",
+         false},
+        /* English */
+        {"failed: FATAL:  password authentication failed for user \"x\"\n",
+         WEIR_ERROR_AUTHENTICATION, "28P01", false},
+        {"failed: FATAL:  no pg_hba.conf entry for host \"1.2.3.4\", SSL off\n",
+         WEIR_ERROR_AUTHENTICATION, "28000", false},
+        {"failed: FATAL:  role \"x\" does not exist\n", WEIR_ERROR_AUTHENTICATION, "28000", false},
+        {"failed: FATAL:  sorry, too many clients already\n", WEIR_ERROR_TOO_MANY_CONNECTIONS,
+         "53300", true},
+        {"failed: FATAL:  too many connections for role \"x\"\n", WEIR_ERROR_TOO_MANY_CONNECTIONS,
+         "53300", true},
+        {"failed: FATAL:  the database system is starting up\n", WEIR_ERROR_CONNECTION, "57P03",
+         true},
+        {"failed: FATAL:  the database system is shutting down\n", WEIR_ERROR_CONNECTION, "57P03",
+         true},
+        {"failed: FATAL:  database \"x\" does not exist\n", WEIR_ERROR_OBJECT, "3D000", false},
+        {"failed: Connection refused\n\tIs the server running on that host?\n",
+         WEIR_ERROR_CONNECTION, "", true},
+        {"could not translate host name \"x\" to address: Name or service not known\n",
+         WEIR_ERROR_CONNECTION, "", true},
+        {"failed: server does not support SSL, but SSL was required\n", WEIR_ERROR_CONNECTION, "",
+         false},
+        {"failed: SSL error: certificate verify failed\n", WEIR_ERROR_CONNECTION, "", false},
+        {"SSL SYSCALL error: EOF detected\n", WEIR_ERROR_CONNECTION, "", true},
+        {"server closed the connection unexpectedly\n", WEIR_ERROR_CONNECTION, "", true},
+        {"fe_sendauth: no password supplied\n", WEIR_ERROR_AUTHENTICATION, "", false},
+        {"", WEIR_ERROR_CONNECTION, "", true},
+        {":  ", WEIR_ERROR_CONNECTION, "", true},
+        {":  28P0", WEIR_ERROR_CONNECTION, "", true},
+    };
+    struct attempt_text told;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        attempt_text_read(expected[i].text, false, &told);
+        if (told.category != expected[i].category ||
+            strcmp(told.sqlstate, expected[i].sqlstate) != 0 ||
+            told.is_retryable != expected[i].is_retryable)
+            fail_msg("%s: %s %s %d", expected[i].text, weir_error_category_name(told.category),
+                     told.sqlstate, told.is_retryable);
+    }
+    /* In a language that is not read: libpq knows that a password was asked for. */
+    attempt_text_read("kein Passwort angegeben\n", true, &told);
+    assert_int_equal(told.category, WEIR_ERROR_AUTHENTICATION);
+    assert_false(told.is_retryable);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_where_codes_go),
         cmocka_unit_test(test_no_rule_is_idle),
         cmocka_unit_test(test_names_and_words_of_categories),
+        cmocka_unit_test(test_texts_of_failed_attempts),
         cmocka_unit_test(test_errors_of_our_own),
         cmocka_unit_test(test_nothing_is_accepted_everywhere),
     };
