@@ -142,15 +142,17 @@ int weir_acquire_start(struct weir_pool *pool, const struct weir_acquire_opts *o
 
 int weir_acquire_fd(const struct weir_acquire *acquire)
 {
-    return acquire->request.waiter.event_fd;
+    return acquire ? acquire->request.waiter.event_fd : -1;
 }
 
 int weir_acquire_step(struct weir_acquire *acquire, struct weir_connection **ret_connection,
                       struct weir_error **ret_error)
 {
-    struct request *request = &acquire->request;
+    struct request *request = acquire ? &acquire->request : NULL;
     int r;
 
+    if (!request || !ret_connection)
+        return failure(ret_error, WEIR_ERROR_USAGE, "weir_acquire_step: an argument is NULL");
     if (!request_is_over(request)) {
         if (clock_monotonic_ns() < request->waiter.deadline_ns)
             return WEIR_PENDING;

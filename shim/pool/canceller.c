@@ -34,6 +34,8 @@ static void waiter_cancel(struct waiter *waiter)
     struct weir_error *error = NULL;
 
     pool_lock(pool);
+    if (waiter->phase == WAITER_NEW)
+        waiter->is_cancelled = true; /* on its way to the queue: it will find out there */
     if (waiter_withdraw(waiter)) {
         (void)failure(&error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
                       pool->options.name);

@@ -230,7 +230,9 @@ static int attempt_round(struct slot *slot, const struct attempt *attempt,
     for (unsigned i = 0; i < target->count; i++) {
         uint64_t now_ns = clock_monotonic_ns();
         if (now_ns >= deadline_ns)
-            break;
+            return r ? r
+                     : failure(ret_error, WEIR_ERROR_CONNECTION,
+                               "connecting: no time was left for it (connect_timeout)");
         r = attempt_host(slot, attempt, &target->hosts[i], session_attrs,
                          now_ns + (deadline_ns - now_ns) / (target->count - i), ret_error);
         if (!r)
@@ -273,8 +275,10 @@ int connect_run(struct slot *slot, uint64_t deadline_ns, struct weir_error **ret
     atomic_store_explicit(&slot->epoch, atomic_load_explicit(&pool->epoch, memory_order_acquire),
                           memory_order_relaxed);
     r = attempt_prepare(slot, &attempt, ret_error);
-    if (r)
+    if (r) {
+        explicit_bzero(attempt.from_hook.password, sizeof(attempt.from_hook.password));
         return r;
+    }
     if (attempt.target->prefers_standby) {
         uint64_t now_ns = clock_monotonic_ns();
         r = attempt_round(slot, &attempt, "standby",
@@ -461,6 +465,7 @@ void connect_ended(struct weir_pool *pool, struct weir_error *error, uint64_t no
     pool_count(&pool->counters.connect_failures);
     /* A hook may supply another password next time. */
     attempts->is_permanent = !weir_error_is_retryable(error) && !pool->options.before_connect &&
-                             weir_error_category(error) != WEIR_ERROR_HOOK;
+                             weir_error_category(error) != WEIR_ERROR_HOOK &&
+                             weir_error_category(error) != WEIR_ERROR_MEMORY;
     attempts_back_off(pool, now_ns);
 }

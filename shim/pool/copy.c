@@ -70,6 +70,8 @@ int weir_copy_open(struct weir_connection *connection, const char *sql,
 
     if (!slot)
         return WEIR_ERROR_USAGE;
+    if (!ret_copy)
+        return failure(ret_error, WEIR_ERROR_USAGE, "%s: ret_copy is NULL", doing);
     copy = calloc(1, sizeof(*copy));
     if (!copy)
         return failure_memory(ret_error);

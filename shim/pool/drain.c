@@ -138,19 +138,25 @@ static void cut_record(const struct slot *slot, uint64_t lease, struct cut *cut)
     };
 }
 
+struct cutting {
+    struct weir_drain_report *report; /* NULL: no memory; they are cut all the same */
+    size_t count;
+};
+
 /* Notes each holder, and cancels what it executes. */
 static void pool_cut(struct weir_pool *pool, void *userdata)
 {
-    struct weir_drain_report *report = userdata;
+    struct cutting *cutting = userdata;
+    struct weir_drain_report *report = cutting->report;
 
     for (uint16_t i = 0; i < pool->slots_made; i++) {
         struct slot *slot = pool->slots[i];
         uint64_t lease = atomic_load_explicit(&slot->lease, memory_order_acquire);
         if (!(lease & 1))
             continue;
-        if (report->count < CUTS_MAX)
+        cutting->count++;
+        if (report && report->count < CUTS_MAX)
             cut_record(slot, lease, &report->cuts[report->count++]);
-        atomic_store_explicit(&slot->is_cancelled, 1, memory_order_relaxed);
         (void)server_cancel_send(slot->cancel, &pool->manager->crew);
     }
 }
@@ -179,13 +185,16 @@ CLEANUP_DEFINE(struct weir_drain_report *, report_freep, weir_drain_report_free)
 int weir_manager_drain(struct weir_manager *manager, int32_t timeout_ms,
                        struct weir_drain_report **ret_report)
 {
-    CLEANUP(report_freep) struct weir_drain_report *report = report_new();
+    CLEANUP(report_freep) struct weir_drain_report *report = manager ? report_new() : NULL;
+    struct cutting cutting = {.report = report};
     uint64_t begin_ns = clock_monotonic_ns();
     uint64_t time_ns = (uint64_t)(timeout_ms > 0 ? timeout_ms : 1) * NS_PER_MS;
     uint64_t deadline_ns = begin_ns + time_ns;
     uint64_t cancel_ns = time_ns / CANCEL_SHARE, close_ns;
     bool is_cut;
 
+    if (!manager)
+        return WEIR_ERROR_USAGE;
     if (cancel_ns > CANCEL_MOST_MS * NS_PER_MS)
         cancel_ns = CANCEL_MOST_MS * NS_PER_MS;
     close_ns =
@@ -195,14 +204,13 @@ int weir_manager_drain(struct weir_manager *manager, int32_t timeout_ms,
     (void)pthread_mutex_unlock(&manager->mutex);
     pools_each(manager, pool_stop, NULL);
     is_cut = await_idle(manager, deadline_ns - cancel_ns) > 0;
-    if (is_cut && report)
-        pools_each(manager, pool_cut, report);
+    if (is_cut)
+        pools_each(manager, pool_cut, &cutting);
     if (is_cut && await_idle(manager, deadline_ns - close_ns))
         pools_each(manager, pool_shut_down, NULL);
     if (is_cut)
         (void)await_idle(manager, deadline_ns);
-    is_cut = report && report->count;
     if (ret_report)
         *ret_report = STEAL(report);
-    return is_cut ? WEIR_ERROR_TIMEOUT : 0;
+    return cutting.count ? WEIR_ERROR_TIMEOUT : 0;
 }

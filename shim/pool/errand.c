@@ -184,17 +184,14 @@ static void ready_failed(struct weir_pool *pool, struct slot *slot, struct weir_
         pool_count(&pool->counters.validations_failed);
         pool_doubt(pool);
     }
-    pool_close_slot(pool, slot);
-    if (!waiter)
-        return;
-    waiter->slot = NULL;
-    if (is_hopeless) {
+    if (waiter && is_hopeless) {
         waiter_fail(waiter, failure_copy(error));
-    } else {
+    } else if (waiter) {
+        waiter->slot = NULL;
         waiter->phase = WAITER_QUEUED;
         queue_enter(&pool->queue, waiter);
     }
-    pool_settle(pool);
+    pool_close_slot(pool, slot); /* serves the next: nobody overtakes who stands in line again */
 }
 
 static void ready_done(struct weir_pool *pool, struct slot *slot, struct weir_error *error)
@@ -248,13 +245,27 @@ static void errand_done(struct weir_pool *pool, struct slot *slot, struct weir_e
     }
 }
 
+static const char *errand_name(enum errand_kind kind)
+{
+    static const char *const names[] = {
+        [ERRAND_CONNECT] = "connecting",
+        [ERRAND_READY] = "making a connection ready",
+        [ERRAND_CHECK] = "asking an idle connection",
+        [ERRAND_RESET] = "resetting a released connection",
+        [ERRAND_CLOSE] = "closing",
+    };
+
+    return names[kind];
+}
+
 static void errand_log(const struct slot *slot, const struct weir_error *error)
 {
     enum weir_log_kind kind =
         slot->errand.kind == ERRAND_CONNECT ? WEIR_LOG_CONNECT_FAILED : WEIR_LOG_CONNECTION_LOST;
+    char room[LOG_ERROR_MAX];
     struct weir_log_entry entry = {
         .kind = weir_error_category(error) == WEIR_ERROR_HOOK ? WEIR_LOG_HOOK : kind,
-        .message = weir_error_message(error),
+        .message = log_error_text(error, errand_name(slot->errand.kind), room),
         .sqlstate = weir_error_sqlstate(error),
         .backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed),
     };
@@ -303,7 +314,7 @@ void errand_run_leftovers(struct weir_pool *pool)
         pool_unlock(pool);
         if (found)
             errand_run(&found->errand.job);
-    } while (found && found->pool->errands);
+    } while (found);
 }
 
 void errand_start(struct slot *slot, enum errand_kind kind, uint64_t deadline_ns)
@@ -321,6 +332,7 @@ void errand_abandon(struct slot *slot)
     struct weir_pool *pool = slot->pool;
 
     slot->errand.is_abandoned = true;
+    pool_leave_tenant(slot);
     pool->total--;
     if (slot->waiter) {
         slot->waiter->slot = NULL; /* its own deadline has passed as well */

@@ -43,6 +43,8 @@ int weir_execution_start(struct weir_connection *connection, const char *sql,
 
     if (!slot)
         return WEIR_ERROR_USAGE;
+    if (!ret_execution)
+        return failure(ret_error, WEIR_ERROR_USAGE, "%s: ret_execution is NULL", doing);
     execution = calloc(1, sizeof(*execution));
     if (!execution)
         return failure_memory(ret_error);

@@ -19,6 +19,17 @@ static void socket_leave(struct slot *slot, int nothing_fd)
     atomic_store_explicit(&slot->fd, -1, memory_order_relaxed);
 }
 
+/* Its thread, or the event loop that knows it, is the parent's; a step of the child ends it. */
+static void waiter_fork_child(struct waiter *waiter)
+{
+    (void)failure(&waiter->error, WEIR_ERROR_USAGE,
+                  "pool %s: the request was made before fork(), by the parent",
+                  waiter->pool->options.name);
+    waiter->phase = WAITER_FAILED;
+    waiter->line = NULL;
+    atomic_store_explicit(&waiter->word, WORD_OVER, memory_order_relaxed);
+}
+
 /* The connection's memory is let go: ending it could say goodbye to the server in the parent's
  * name, and another thread may have been inside it. */
 static void slot_fork_child(struct slot *slot, int nothing_fd)
@@ -33,6 +44,8 @@ static void slot_fork_child(struct slot *slot, int nothing_fd)
     slot->prepared = NULL;
     slot->probe = NULL;
     slot->tenant = NULL;
+    if (slot->waiter)
+        waiter_fork_child(slot->waiter);
     slot->waiter = NULL;
     slot->errand.settings = NULL;
     pool_free_slot(slot->pool, slot);
@@ -42,6 +55,9 @@ void pool_fork_child(struct weir_pool *pool)
 {
     int nothing_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+    for (struct line *line = pool->queue.lines; line; line = line->next)
+        for (struct waiter *waiter = line->first; waiter; waiter = waiter->next)
+            waiter_fork_child(waiter);
     gate_init(&pool->gate);
     pool->slots_free = SLOT_NONE;
     for (uint16_t i = 0; i < pool->slots_made; i++)

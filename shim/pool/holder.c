@@ -55,8 +55,9 @@ bool holder_read(const struct slot *slot, uint64_t lease, struct holder_text *re
     words_read(holder->call_site, ret->call_site);
     words_read(holder->tenant, ret->tenant);
     words_read(holder->traceparent, ret->traceparent);
-    if (!*ret->call_site)
-        call_site_text(caller, ret->call_site, sizeof(ret->call_site));
+    ret->is_site_named = *ret->call_site;
+    if (!ret->is_site_named)
+        (void)call_site_text(caller, ret->call_site, sizeof(ret->call_site));
     return atomic_load_explicit(&slot->lease, memory_order_relaxed) == lease;
 }
 

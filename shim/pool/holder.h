@@ -9,6 +9,7 @@ struct holder_text {
     char call_site[HOLDER_TEXT_SIZE]; /* as named, else the code that acquired it */
     char tenant[HOLDER_TEXT_SIZE], traceparent[HOLDER_TEXT_SIZE];
     uint32_t thread; /* the kernel's id */
+    bool is_site_named;
 };
 
 /* What a request said of itself; NULL: nothing. Borrowed. */

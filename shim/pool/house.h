@@ -71,7 +71,7 @@ struct weir_pool {
     bool is_limits_asked, is_closed;
     uint64_t connect_due_ns; /* pool_unlock() has the keeper look then; UINT64_MAX: need not */
     bool is_of_file;         /* the manager holds a reference; the manager's matter */
-    double release_rate;     /* a second; 0: not known */
+    double release_rate;     /* a second, while requests wait; 0: not known */
     uint64_t release_rate_ns, release_rate_releases;
     struct weir_pool *next; /* of the manager's: under the manager's mutex */
 
@@ -91,7 +91,7 @@ struct weir_manager {
     pthread_t keeper;
     struct crew crew;
     _Atomic uint32_t references; /* the callers' */
-    _Atomic uint32_t lives;      /* one for those, one a pool: the memory stays meanwhile */
+    _Atomic uint32_t lives;      /* manager_stay() */
     char *file, *service_name;
     weir_log_fn log;
     void *log_userdata;
@@ -110,6 +110,8 @@ void pool_settle(struct weir_pool *pool);
 void pool_give(struct weir_pool *pool, struct slot *slot);
 /* Takes an open slot out of the pool and closes its connection. */
 void pool_close_slot(struct weir_pool *pool, struct slot *slot);
+/* It is nobody's any more: its tenant holds one less. */
+void pool_leave_tenant(struct slot *slot);
 /* An empty slot goes back to the list of free ones. */
 void pool_free_slot(struct weir_pool *pool, struct slot *slot);
 /* Closes what is idle; of a pool that is draining. */
@@ -151,7 +153,7 @@ bool waiter_withdraw(struct waiter *waiter);
 void errand_start(struct slot *slot, enum errand_kind kind, uint64_t deadline_ns);
 /* Tries again to find a thread. */
 void errand_submit(struct slot *slot);
-/* Runs those that found no thread since the crew has ended. Without the mutex. */
+/* Runs those that found no thread since the crew has ended. Without the mutex, on a visit. */
 void errand_run_leftovers(struct weir_pool *pool);
 /* It takes too long: its slot no longer counts. */
 void errand_abandon(struct slot *slot);
@@ -195,7 +197,9 @@ int manager_add_pool(struct weir_manager *manager, struct weir_pool *pool,
                      struct weir_error **ret_error);
 void manager_remove_pool(struct weir_manager *manager, struct weir_pool *pool);
 void manager_tell_drained(struct weir_manager *manager);
-/* A pool less. */
+/* Its memory stays until as many have left as stayed: the callers' references (one for all), the
+ * pools, and whoever needs it beyond his pool. */
+void manager_stay(struct weir_manager *manager);
 void manager_leave(struct weir_manager *manager);
 /* The pool behind @pool (NULL: the first) in the manager's list; NULL: none. A visit is no
  * reference, so that whoever gives the last one up has closed the pool; it ends by pool_leave(). */

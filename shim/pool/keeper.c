@@ -204,6 +204,29 @@ static void requests_expire(struct look *look)
         }
 }
 
+/* How fast connections come back while requests wait for them. Of a pool that has enough the pace
+ * says how much was asked of it, not how much it could give: then it is not known. */
+static void release_rate_measure(const struct look *look, uint64_t releases)
+{
+    struct weir_pool *pool = look->pool;
+    uint64_t passed_ns = look->now_ns - pool->release_rate_ns;
+    bool is_short = pool->queue.waiting && !(pool->rules & RULE_SUSPENDED);
+    double rate;
+
+    if (is_short && pool->release_rate_ns && passed_ns < RATE_SPAN_MS * NS_PER_MS)
+        return;
+    if (!is_short || !pool->release_rate_ns) {
+        pool->release_rate = 0;
+    } else {
+        rate = (double)(releases - pool->release_rate_releases) /
+               ((double)passed_ns / (double)NS_PER_S);
+        /* Halfway to what was measured last: some seconds' memory. */
+        pool->release_rate = pool->release_rate > 0 ? (pool->release_rate + rate) / 2 : rate;
+    }
+    pool->release_rate_ns = look->now_ns;
+    pool->release_rate_releases = releases;
+}
+
 static void measure(struct look *look)
 {
     struct weir_pool *pool = look->pool;
@@ -215,20 +238,12 @@ static void measure(struct look *look)
         .waiting = pool->queue.waiting,
         .connections_max = (uint32_t)OPTION_OF(&pool->options, connections_max),
     };
-    uint64_t passed_ns = look->now_ns - pool->release_rate_ns;
 
     atomic_store_explicit(&pool->used_seen, use.used, memory_order_relaxed);
     (void)pthread_mutex_lock(&pool->sizing_mutex);
     sizing_look(&pool->sizing, &measured);
     (void)pthread_mutex_unlock(&pool->sizing_mutex);
-    if (passed_ns >= RATE_SPAN_MS * NS_PER_MS) {
-        double rate = (double)(use.releases - pool->release_rate_releases) /
-                      ((double)passed_ns / (double)NS_PER_S);
-        /* Halfway to what was measured last: some seconds' memory. */
-        pool->release_rate = pool->release_rate > 0 ? (pool->release_rate + rate) / 2 : rate;
-        pool->release_rate_ns = look->now_ns;
-        pool->release_rate_releases = use.releases;
-    }
+    release_rate_measure(look, use.releases);
 }
 
 static void leaks_tell(struct look *look)

@@ -34,6 +34,18 @@ void log_tell(const struct weir_pool *pool, struct weir_log_entry *entry)
     manager->log(manager->log_userdata, entry);
 }
 
+const char *log_error_text(const struct weir_error *error, const char *doing,
+                           char room[LOG_ERROR_MAX])
+{
+    const char *sqlstate = weir_error_sqlstate(error);
+
+    if (!*sqlstate)
+        return weir_error_message(error);
+    (void)snprintf(room, LOG_ERROR_MAX, "%s: %s, SQLSTATE %s", doing,
+                   weir_error_category_name(weir_error_category(error)), sqlstate);
+    return room;
+}
+
 void log_line(const struct weir_pool *pool, enum weir_log_kind kind, const char *format, ...)
 {
     struct weir_log_entry entry = {.kind = kind};

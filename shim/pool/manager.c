@@ -48,7 +48,7 @@ int manager_add_pool(struct weir_manager *manager, struct weir_pool *pool,
     if (!r) {
         pool->next = manager->pools;
         manager->pools = pool;
-        atomic_fetch_add_explicit(&manager->lives, 1, memory_order_relaxed);
+        manager_stay(manager);
     }
     (void)pthread_mutex_unlock(&manager->mutex);
     return r;
@@ -111,9 +111,13 @@ void manager_tell_drained(struct weir_manager *manager)
 
 /* ---- its life -------------------------------------------------------------------------------- */
 
+void manager_stay(struct weir_manager *manager)
+{
+    atomic_fetch_add_explicit(&manager->lives, 1, memory_order_relaxed);
+}
+
 void manager_leave(struct weir_manager *manager)
 {
-    manager_tell_drained(manager);
     if (atomic_fetch_sub_explicit(&manager->lives, 1, memory_order_acq_rel) != 1)
         return;
     (void)pthread_mutex_destroy(&manager->mutex);

@@ -148,6 +148,8 @@ int weir_pipeline_open(struct weir_connection *connection, int32_t timeout_ms,
 
     if (!slot)
         return WEIR_ERROR_USAGE;
+    if (!ret_pipeline)
+        return failure(ret_error, WEIR_ERROR_USAGE, "%s: ret_pipeline is NULL", doing);
     if (timeout_ms < 0)
         return failure(ret_error, WEIR_ERROR_USAGE, "%s: timeout_ms is negative", doing);
     pipeline = calloc(1, sizeof(*pipeline));

@@ -57,8 +57,7 @@ void pool_free_slot(struct weir_pool *pool, struct slot *slot)
     pool->slots_free = slot->index;
 }
 
-/* It is nobody's any more. */
-static void slot_leave_tenant(struct slot *slot)
+void pool_leave_tenant(struct slot *slot)
 {
     if (slot->tenant)
         slot->tenant->used--;
@@ -68,7 +67,7 @@ static void slot_leave_tenant(struct slot *slot)
 /* Without serving anybody in its place yet. */
 static void slot_close(struct weir_pool *pool, struct slot *slot)
 {
-    slot_leave_tenant(slot);
+    pool_leave_tenant(slot);
     pool->total--;
     if (slot->conn)
         pool_count(&pool->counters.closed);
@@ -94,7 +93,7 @@ void pool_give(struct weir_pool *pool, struct slot *slot)
         pool_close_slot(pool, slot);
         return;
     }
-    slot_leave_tenant(slot);
+    pool_leave_tenant(slot);
     (void)gate_push(&pool->gate, slot, true); /* with the mutex it never refuses */
     pool_settle(pool);
 }
@@ -332,13 +331,15 @@ void pool_unlock_maybe_free(struct weir_pool *pool)
     bool is_over = pool->is_closed && !pool->total && !pool->errands && !pool->visits;
     bool is_draining = pool->rules & RULE_DRAINING;
 
+    manager_stay(manager); /* the pool, for whose sake it is there, may be gone once unlocked */
     pool_unlock(pool);
     if (is_over) {
         pool_free(pool);
         manager_leave(manager);
-    } else if (is_draining) {
-        manager_tell_drained(manager);
     }
+    if (is_draining)
+        manager_tell_drained(manager);
+    manager_leave(manager);
 }
 
 void pool_leave(struct weir_pool *pool)

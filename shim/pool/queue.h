@@ -48,6 +48,7 @@ struct waiter {
     char *settings;       /* SQL to run before it is handed out, or NULL */
     struct tenant *tenant;
     enum waiter_phase phase;
+    bool is_cancelled;        /* by its canceller, before it was in the queue */
     struct waiter *told_next; /* of those that are to be told */
     _Atomic uint32_t word;    /* enum waiter_word */
     struct waiter *canceller_next, *canceller_before;

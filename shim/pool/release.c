@@ -148,9 +148,12 @@ static void release_slowly(struct slot *slot, bool wants_reset)
         pool_give(pool, slot);
     }
     is_ended = pool->manager->is_ending;
+    pool->visits += is_ended; /* whoever closes the connection must not end the pool under us */
     pool_unlock_maybe_free(pool);
-    if (is_ended)
-        errand_run_leftovers(pool);
+    if (!is_ended)
+        return;
+    errand_run_leftovers(pool);
+    pool_leave(pool);
 }
 
 /* Doubted or evicted since it was acquired: the mutex's way tells which. */
@@ -172,15 +175,17 @@ int weir_connection_release(struct weir_connection *connection)
         return WEIR_ERROR_USAGE;
     pool = slot->pool;
     lease = atomic_load_explicit(&slot->lease, memory_order_relaxed);
-    status = PQtransactionStatus(slot->conn);
-    is_open = status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
-    wants_reset = slot_wants_reset(slot, status);
-    /* Of two threads that release it at once, one does. */
-    if (!atomic_compare_exchange_strong_explicit(&slot->lease, &lease, lease + 1,
+    /* Of two threads that release it at once, one does; the other touches nothing of it, nor of the
+     * next holder's. */
+    if (!lease_is_of(slot, connection, lease) ||
+        !atomic_compare_exchange_strong_explicit(&slot->lease, &lease, lease + 1,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         misuse_tell(pool, "weir_connection_release", NULL);
         return WEIR_ERROR_USAGE;
     }
+    status = PQtransactionStatus(slot->conn);
+    is_open = status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
+    wants_reset = slot_wants_reset(slot, status);
     exchange_abandon(slot);
     if (__builtin_expect(slot->sampled_ns != 0, 0))
         hold_sampled(slot);

@@ -17,6 +17,8 @@
          ? (opts)->member                                                                          \
          : (__typeof__((opts)->member))0)
 
+enum { WAIT_MOST_S = 1000000 }; /* no request waits longer: any deadline is below */
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 /* "name\0value\0 … \0", so that an errand that outlives its request has them. */
@@ -52,9 +54,9 @@ static int settings_copy(const struct weir_setting *settings, size_t count, char
  */
 static uint64_t wait_predicted_ns(const struct weir_pool *pool)
 {
-    if (pool->release_rate <= 0)
-        return 0;
-    return (uint64_t)((pool->queue.waiting + 1) / pool->release_rate * (double)NS_PER_S);
+    double seconds = pool->release_rate > 0 ? (pool->queue.waiting + 1) / pool->release_rate : 0;
+
+    return seconds < WAIT_MOST_S ? (uint64_t)(seconds * (double)NS_PER_S) : WAIT_MOST_S * NS_PER_S;
 }
 
 /* How many requests need nobody's release: connections that are being opened for them, or may be.
@@ -109,6 +111,12 @@ static int request_admit(struct request *request, int32_t timeout_ms, struct wei
     return 0;
 }
 
+static int request_cancelled(const struct request *request, struct weir_error **ret_error)
+{
+    return failure(ret_error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
+                   request->waiter.pool->options.name);
+}
+
 static int request_enter(struct request *request, int32_t timeout_ms, struct weir_error **ret_error)
 {
     struct waiter *waiter = &request->waiter;
@@ -116,7 +124,10 @@ static int request_enter(struct request *request, int32_t timeout_ms, struct wei
     int r;
 
     pool_lock(pool);
-    r = request_admit(request, timeout_ms, ret_error);
+    if (waiter->is_cancelled)
+        r = request_cancelled(request, ret_error);
+    else
+        r = request_admit(request, timeout_ms, ret_error);
     if (!r) {
         if (pool->rules & RULE_TENANTS)
             waiter->tenant = queue_tenant(&pool->queue, request->tenant);
@@ -212,8 +223,7 @@ int request_begin(struct request *request, struct weir_pool *pool,
                                             : OPTION_NS(&pool->options, acquire_timeout_ms));
     request_tell_begin(request, opts);
     if (canceller && !canceller_enter(canceller, &request->waiter))
-        r = failure(&error, WEIR_ERROR_CANCELLED, "pool %s: the request was cancelled",
-                    pool->options.name);
+        r = request_cancelled(request, &error);
     if (!r)
         r = request_enter(request, timeout_ms, &error);
     if (!r)
@@ -312,9 +322,11 @@ static int request_fail(struct request *request, struct weir_error **ret_error)
     request_tell_failure(request, category, error);
     if (log_is_wanted(pool) && category != WEIR_ERROR_CANCELLED &&
         category != WEIR_ERROR_DRAINING) {
+        char room[LOG_ERROR_MAX];
         struct weir_log_entry entry = {
             .kind = WEIR_LOG_TIMEOUT,
-            .message = weir_error_message(error),
+            .message = log_error_text(error, "no connection", room),
+            .sqlstate = weir_error_sqlstate(error),
             .call_site = request->call_site,
             .tenant = request->tenant,
             .wait_ns = clock_monotonic_ns() - request->begin_ns,

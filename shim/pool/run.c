@@ -276,7 +276,7 @@ static bool is_copy(const PGresult *result)
 /* PQgetResult() would return it again and again. */
 static enum run_turn copy_take(struct run *run, PGresult *result)
 {
-    bool is_passed = true;
+    bool is_passed;
 
     if (run->kind == RUN_COPY && PQresultStatus(result) != PGRES_COPY_BOTH) {
         PQclear(run->result);
@@ -284,14 +284,30 @@ static enum run_turn copy_take(struct run *run, PGresult *result)
         return RUN_COPIES;
     }
     run->is_misused = true;
-    if (PQresultStatus(result) == PGRES_COPY_OUT)
+    if (PQresultStatus(result) == PGRES_COPY_OUT) {
         exchange_cancel(&run->exchange);
+        run->is_passing = run->exchange.is_copying = true;
+        PQclear(result);
+        return RUN_PENDING;
+    }
     is_passed = exchange_pass(&run->exchange, result);
     PQclear(result);
     if (is_passed)
         return RUN_PENDING;
     slot_lose(run->exchange.slot, false);
     return RUN_OVER;
+}
+
+/* Passes over what has come of a COPY that nobody reads. False: more is to come. */
+static bool copy_is_passed(struct run *run)
+{
+    char *row;
+    int length;
+
+    while ((length = PQgetCopyData(run_conn(run), &row, 1)) > 0)
+        PQfreemem(row);
+    run->is_passing = run->exchange.is_copying = length == 0;
+    return length < 0; /* the end, or an error that PQgetResult() tells */
 }
 
 /* RUN_PENDING: go on. */
@@ -381,6 +397,8 @@ enum run_turn run_step(struct run *run)
             return RUN_PENDING;
         if (run->exchange.is_given_up)
             return RUN_OVER;
+        if (run->is_passing && !copy_is_passed(run))
+            return RUN_PENDING;
         result = PQgetResult(run_conn(run));
         if (result) {
             turn = result_take(run, result);

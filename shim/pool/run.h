@@ -44,6 +44,7 @@ struct run {
     bool is_refused;  /* libpq did not take it */
     bool is_complete; /* the server said that it is ready again */
     bool is_misused;  /* a COPY where none was expected */
+    bool is_passing;  /* what it still delivers is passed over */
 };
 
 struct run_opts {

@@ -118,7 +118,6 @@ struct slot {
     uint64_t wait_ns;       /* of its acquire */
     _Atomic uint64_t statement_since_ns; /* a statement runs since; 0: none */
     struct newest newest;                /* its text */
-    _Atomic uint32_t is_cancelled;       /* the drain cancelled its statement */
 
     /* the keeper's own words */
     uint64_t lease_seen;

@@ -9,6 +9,7 @@
 #include "shim/pool/holder.h"
 #include "shim/pool/log.h"
 #include "shim/pool/parameters.h"
+#include "shim/probe/call_site.h"
 #include "shim/probe/clock.h"
 #include "shim/probe/normalize.h"
 
@@ -36,6 +37,7 @@ static void entry_tell(const struct account *account, enum weir_error_category c
         parameters_show(account->sql, account->opts, pool_options(account->slot->pool),
                         account->traits & TRAIT_BACKSLASH);
     const struct slot *slot = account->slot;
+    uint64_t lease = atomic_load_explicit(&slot->lease, memory_order_relaxed);
     struct normalized normalized = {0};
     struct holder_text holder;
     char message[MESSAGE_MAX];
@@ -57,8 +59,10 @@ static void entry_tell(const struct account *account, enum weir_error_category c
         .parameters = parameters ? parameters : "",
     };
 
-    /* The holder itself runs this: it is still the holder. */
-    (void)holder_read(slot, atomic_load_explicit(&slot->lease, memory_order_relaxed), &holder);
+    (void)holder_read(slot, lease, &holder);      /* its holder is this thread */
+    if (!holder.is_site_named && account->caller) /* the statement's place tells more */
+        (void)call_site_text((uintptr_t)account->caller, holder.call_site,
+                             sizeof(holder.call_site));
     entry.thread = holder.thread;
     message_write(message, category, sqlstate, duration_ns);
     if (text) {

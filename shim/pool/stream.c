@@ -44,6 +44,8 @@ int weir_stream_open(struct weir_connection *connection, const char *sql,
 
     if (!slot)
         return WEIR_ERROR_USAGE;
+    if (!ret_stream)
+        return failure(ret_error, WEIR_ERROR_USAGE, "%s: ret_stream is NULL", doing);
     stream = calloc(1, sizeof(*stream));
     if (!stream)
         return failure_memory(ret_error);

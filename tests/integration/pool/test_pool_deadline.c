@@ -439,6 +439,53 @@ static void one_canceller_ends_all_that_wait_with_it(void **state)
     pool_fixture_close(&fixture);
 }
 
+struct racing {
+    struct waiting_thread waiting;
+    _Atomic unsigned turn; /* odd: a request is about to be made; even: it is over */
+    _Atomic bool is_over;
+};
+
+static void *race(void *userdata)
+{
+    struct racing *racing = userdata;
+
+    while (!atomic_load(&racing->is_over))
+        if (atomic_load(&racing->turn) & 1) {
+            (void)wait_for_one(&racing->waiting);
+            atomic_fetch_add(&racing->turn, 1);
+        }
+    return NULL;
+}
+
+/* Cancelling while the request is just being made: whichever comes first, it is never lost. */
+static void cancelling_is_never_lost(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("cancel-race", 0, 1);
+    struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
+    struct weir_connection *held = hold(fixture.pool);
+    struct racing racing = {.waiting = {.pool = fixture.pool}};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, race, &racing), 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t begin_ns;
+        racing.waiting.canceller = weir_canceller_new();
+        atomic_fetch_add(&racing.turn, 1);
+        begin_ns = clock_monotonic_ns();
+        while (clock_monotonic_ns() - begin_ns < i % 100 * 100) /* about its way to the queue */
+            continue;
+        weir_canceller_cancel(racing.waiting.canceller);
+        AWAIT(!(atomic_load(&racing.turn) & 1));
+        assert_int_equal(racing.waiting.result, WEIR_ERROR_CANCELLED);
+        weir_canceller_free(racing.waiting.canceller);
+    }
+    atomic_store(&racing.is_over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    give_back(held);
+    pool_fixture_close(&fixture);
+}
+
 static void a_used_up_canceller_ends_who_comes_later(void **state)
 {
     struct weir_pool_opts opts = pool_opts("cancelled", 0, 1);
@@ -544,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_closed_pool_lets_nobody_in),
         cmocka_unit_test(the_counts_of_ends_sum_up),
         cmocka_unit_test(one_canceller_ends_all_that_wait_with_it),
+        cmocka_unit_test(cancelling_is_never_lost),
         cmocka_unit_test(a_used_up_canceller_ends_who_comes_later),
         cmocka_unit_test(cancelling_races_with_everything),
     };

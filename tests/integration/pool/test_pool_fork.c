@@ -287,12 +287,48 @@ static void the_childs_pool_lives_by_itself(void **state)
     PQfinish(admin);
 }
 
+static int child_ends_the_parents_request(struct weir_pool *pool, struct weir_acquire *request)
+{
+    struct weir_connection *connection = NULL;
+
+    CHILD_CHECK(weir_acquire_step(request, &connection, NULL) == WEIR_ERROR_USAGE);
+    CHILD_CHECK(pool_stats(pool).waiting == 0);
+    CHILD_CHECK(weir_pool_acquire(pool, NULL, &connection, NULL) == 0);
+    CHILD_CHECK(weir_connection_release(connection) == 0);
+    return 0;
+}
+
+static void a_request_stays_its_parents(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("child-request", 0, 1);
+    struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
+    struct weir_connection *held = hold(fixture.pool), *served = NULL;
+    struct weir_acquire *request = NULL;
+    pid_t child;
+    int r;
+
+    (void)state;
+    CHECK(weir_acquire_start(fixture.pool, NULL, &request, &error));
+    child = fork();
+    if (!child)
+        _exit(child_ends_the_parents_request(fixture.pool, request));
+    expect_child(child, "ends the parent's request");
+    assert_int_equal(weir_acquire_step(request, &served, NULL), WEIR_PENDING);
+    give_back(held);
+    while ((r = weir_acquire_step(request, &served, NULL)) == WEIR_PENDING)
+        pass_ms(1);
+    assert_int_equal(r, 0);
+    give_back(served);
+    pool_fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_of_every_kind_harm_nobody),
         cmocka_unit_test(many_forks_while_threads_work),
         cmocka_unit_test(the_childs_pool_lives_by_itself),
+        cmocka_unit_test(a_request_stays_its_parents),
     };
 
 #ifdef __SANITIZE_THREAD__

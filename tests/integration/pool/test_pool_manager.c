@@ -361,6 +361,24 @@ static void a_manager_without_a_file_has_none_to_read(void **state)
     manager = weir_manager_unref(manager);
 }
 
+/* The holder is the last of all: with his release the pool and the manager end, and nothing of them
+ * is touched afterwards (what the address sanitizer looks for). */
+static void a_holder_may_outlive_pool_and_manager(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("outlived", 0, 2);
+    struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
+    struct weir_connection *held[] = {hold(fixture.pool), hold(fixture.pool)};
+    PGconn *admin = admin_open();
+
+    (void)state;
+    pool_fixture_close(&fixture);
+    give_back(held[1]);
+    AWAIT(admin_connections(admin, "outlived") <= 1);
+    give_back(held[0]);
+    AWAIT(admin_connections(admin, "outlived") == 0);
+    PQfinish(admin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +392,7 @@ int main(void)
         cmocka_unit_test(reading_it_again_changes_what_is_open),
         cmocka_unit_test(a_bad_file_changes_nothing),
         cmocka_unit_test(a_manager_without_a_file_has_none_to_read),
+        cmocka_unit_test(a_holder_may_outlive_pool_and_manager),
     };
 
     return cmocka_run_group_tests(tests, file_make, file_remove);

@@ -261,6 +261,31 @@ static void large_parameters(void **state)
     free(text);
 }
 
+/* Refused, and even the data that comes all the same makes no step wait. */
+static void a_copy_makes_no_step_wait(void **state)
+{
+    struct weir_connection *connection = acquire_from(held.fixture.pool);
+    struct weir_execution *execution;
+    struct weir_error *error = NULL;
+    PGresult *result = NULL;
+
+    (void)state;
+    execution = start(connection,
+                      "COPY (SELECT i, pg_sleep(0.002) FROM generate_series(1, 1000)"
+                      " AS t (i)) TO STDOUT",
+                      NULL);
+    assert_int_equal(drive(execution, &result, &error), WEIR_ERROR_USAGE);
+    assert_null(result);
+    assert_non_null(strstr(weir_error_message(error), "weir_copy_open"));
+    assert_int_equal(weir_error_connection_survived(error), 1);
+    weir_error_free(error);
+    error = NULL;
+    execution = start(connection, "COPY (SELECT 1 WHERE false) TO STDOUT", NULL);
+    assert_int_equal(drive(execution, &result, NULL), WEIR_ERROR_USAGE);
+    assert_int_equal(number(connection, "SELECT 7"), 7);
+    assert_int_equal(weir_connection_release(connection), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +297,7 @@ int main(void)
         cmocka_unit_test(cancelled),
         cmocka_unit_test(released_while_it_runs),
         cmocka_unit_test(large_parameters),
+        cmocka_unit_test(a_copy_makes_no_step_wait),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -3,12 +3,15 @@
 #include "statement_test.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 enum { ENTRIES_MAX = 64, TEXT_MAX = 512 };
 
 struct entry {
     enum weir_log_kind kind;
-    char message[TEXT_MAX], statement[TEXT_MAX], parameters[TEXT_MAX], sqlstate[6], tenant[64];
+    char message[TEXT_MAX], statement[TEXT_MAX], parameters[TEXT_MAX], sqlstate[6], tenant[64],
+        call_site[72];
+    uint64_t thread;
     uint64_t fingerprint, duration_ns, first_byte_ns, wait_ns, rows;
     uint32_t backend_pid;
 };
@@ -31,6 +34,8 @@ static void on_log(void *userdata, const struct weir_log_entry *entry)
         (void)snprintf(kept->parameters, TEXT_MAX, "%s", entry->parameters);
         (void)snprintf(kept->sqlstate, sizeof(kept->sqlstate), "%s", entry->sqlstate);
         (void)snprintf(kept->tenant, sizeof(kept->tenant), "%s", entry->tenant);
+        (void)snprintf(kept->call_site, sizeof(kept->call_site), "%s", entry->call_site);
+        kept->thread = entry->thread;
         kept->fingerprint = entry->fingerprint;
         kept->duration_ns = entry->duration_ns;
         kept->first_byte_ns = entry->first_byte_ns;
@@ -226,6 +231,44 @@ static void not_the_pools_own(void **state)
     assert_int_equal(entries[0].kind, WEIR_LOG_FAILED_STATEMENT);
 }
 
+static void whose_it_is(void **state)
+{
+    struct weir_acquire_opts acquire = {.size = sizeof(acquire), .tenant = "acme"};
+
+    (void)state;
+    assert_int_equal(weir_connection_release(held.connection), 0);
+    CHECK(weir_pool_acquire(held.fixture.pool, &acquire, &held.connection, &error));
+    run(held.connection, "SELECT pg_sleep(0.15)");
+    assert_int_equal(count, 1);
+    assert_string_equal(entries[0].tenant, "acme");
+    assert_int_not_equal(strlen(entries[0].call_site), 0);
+    assert_int_equal(entries[0].thread, gettid());
+    held_again(&held);
+}
+
+/* The server says what value it did not take; the caller may know, and the log may not. */
+static void no_word_of_the_server(void **state)
+{
+    const struct weir_setting setting = {"work_mem", "hunter2"};
+    struct weir_acquire_opts acquire = {
+        .size = sizeof(acquire), .settings = &setting, .settings_count = 1};
+    struct weir_connection *connection = NULL;
+    struct weir_error *error = NULL;
+
+    (void)state;
+    assert_int_equal(weir_connection_release(held.connection), 0);
+    assert_int_equal(weir_pool_acquire(held.fixture.pool, &acquire, &connection, &error),
+                     WEIR_ERROR_DATA);
+    assert_non_null(strstr(weir_error_message(error), "hunter2"));
+    weir_error_free(error);
+    held.connection = acquire_from(held.fixture.pool);
+    assert_in_range(count, 1, ENTRIES_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        assert_no_secret(&entries[i]);
+        assert_string_equal(entries[i].sqlstate, "22023");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup(parameters, forget),
         cmocka_unit_test_setup(parameters_of_the_pool, forget),
         cmocka_unit_test_setup(not_the_pools_own, forget),
+        cmocka_unit_test_setup(whose_it_is, forget),
+        cmocka_unit_test_setup(no_word_of_the_server, forget),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

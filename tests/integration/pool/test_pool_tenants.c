@@ -386,6 +386,36 @@ static void nobody_is_refused_where_the_queue_moves(void **state)
     pool_fixture_close(&fixture);
 }
 
+/* What little came back while little was asked for says nothing of how fast it can. */
+static void a_burst_after_a_quiet_time_is_served(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("quiet", 1, 1);
+    struct pool_fixture fixture;
+    struct weir_acquire_opts acquire = within_ms(500);
+    _Atomic unsigned is_over = 0;
+    struct slow_user user;
+    pthread_t threads[5];
+
+    (void)state;
+    opts.shedding = 1;
+    fixture = pool_fixture_open(&opts, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        give_back(hold(fixture.pool));
+        pass_ms(600);
+    }
+    user = (struct slow_user){fixture.pool, &is_over, 1};
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, slow_work, &user), 0);
+    AWAIT(pool_stats(fixture.pool).waiting >= 3);
+    for (unsigned i = 0; i < 100; i++)
+        give_back(hold_with(fixture.pool, &acquire));
+    assert_int_equal(pool_stats(fixture.pool).shed, 0);
+    atomic_store(&is_over, 1);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    pool_fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +428,7 @@ int main(void)
         cmocka_unit_test(tenants_beyond_the_table_share_a_place),
         cmocka_unit_test(who_would_wait_in_vain_is_refused_at_once),
         cmocka_unit_test(nobody_is_refused_where_the_queue_moves),
+        cmocka_unit_test(a_burst_after_a_quiet_time_is_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
