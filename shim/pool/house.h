@@ -124,6 +124,9 @@ struct queue_rule pool_queue_rule(const struct weir_pool *pool);
 void pool_doubt(struct weir_pool *pool);
 /* Ends an empty pool that is closed; unlocks it. */
 void pool_unlock_maybe_free(struct weir_pool *pool);
+/* The same for one that may be closed, so that no keeper tries again to find a thread for it: what
+ * has found none is done here. */
+void pool_unlock_closing(struct weir_pool *pool);
 /* A visit of manager_next_pool() is over. Without the mutex. */
 void pool_leave(struct weir_pool *pool);
 void pool_count(_Atomic uint64_t *counter);
@@ -153,7 +156,8 @@ bool waiter_withdraw(struct waiter *waiter);
 void errand_start(struct slot *slot, enum errand_kind kind, uint64_t deadline_ns);
 /* Tries again to find a thread. */
 void errand_submit(struct slot *slot);
-/* Runs those that found no thread since the crew has ended. Without the mutex, on a visit. */
+/* Runs those that found no thread, of a pool that no keeper looks after. Without the mutex, on a
+ * visit. */
 void errand_run_leftovers(struct weir_pool *pool);
 /* It takes too long: its slot no longer counts. */
 void errand_abandon(struct slot *slot);

@@ -349,6 +349,18 @@ void pool_leave(struct weir_pool *pool)
     pool_unlock_maybe_free(pool);
 }
 
+void pool_unlock_closing(struct weir_pool *pool)
+{
+    bool is_alone = pool->is_closed || pool->manager->is_ending;
+
+    pool->visits += is_alone; /* whoever closes the last connection must not end it under us */
+    pool_unlock_maybe_free(pool);
+    if (!is_alone)
+        return;
+    errand_run_leftovers(pool);
+    pool_leave(pool);
+}
+
 struct weir_pool *weir_pool_unref(struct weir_pool *pool)
 {
     if (!pool || atomic_fetch_sub_explicit(&pool->references, 1, memory_order_acq_rel) != 1)
@@ -356,7 +368,7 @@ struct weir_pool *weir_pool_unref(struct weir_pool *pool)
     manager_remove_pool(pool->manager, pool);
     pool_lock(pool);
     pool_shut(pool);
-    pool_unlock_maybe_free(pool);
+    pool_unlock_closing(pool);
     return NULL;
 }
 

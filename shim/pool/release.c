@@ -137,7 +137,6 @@ static void rolled_back_tell(struct slot *slot, uint64_t lease)
 static void release_slowly(struct slot *slot, bool wants_reset)
 {
     struct weir_pool *pool = slot->pool;
-    bool is_ended;
 
     pool_lock(pool);
     if (wants_reset && !slot->is_lost && !(pool->rules & RULE_DRAINING)) {
@@ -147,13 +146,7 @@ static void release_slowly(struct slot *slot, bool wants_reset)
     } else {
         pool_give(pool, slot);
     }
-    is_ended = pool->manager->is_ending;
-    pool->visits += is_ended; /* whoever closes the connection must not end the pool under us */
-    pool_unlock_maybe_free(pool);
-    if (!is_ended)
-        return;
-    errand_run_leftovers(pool);
-    pool_leave(pool);
+    pool_unlock_closing(pool);
 }
 
 /* Doubted or evicted since it was acquired: the mutex's way tells which. */
