@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/cancel.h"
 #include "shim/pool/house.h"
+#include "shim/session/cancel.h"
 
 enum {
     CUTS_MAX = 4096,   /* reported; more are only cut */

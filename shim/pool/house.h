@@ -6,13 +6,13 @@
 
 #include "base/clock.h"
 #include "include/weir/manager.h"
-#include "shim/pool/failure.h"
 #include "shim/pool/gate.h"
-#include "shim/pool/holder.h"
-#include "shim/pool/pool.h"
 #include "shim/pool/queue.h"
 #include "shim/pool/sizing.h"
 #include "shim/pool/target.h"
+#include "shim/session/failure.h"
+#include "shim/session/holder.h"
+#include "shim/session/pool.h"
 
 /* What the server says of itself; -1 unknown. */
 struct server_limits {

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
 #include "shim/pool/stats.h"
+#include "shim/session/log.h"
 
 enum {
     LOOK_BUSY_MS = 25, /* between looks */

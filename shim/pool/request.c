@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "shim/pool/canceller.h"
-#include "shim/pool/log.h"
+#include "shim/session/log.h"
 
 #define OPTION_SET(opts, member)                                                                   \
     ((opts) && (opts)->size >= offsetof(struct weir_acquire_opts, member) + sizeof((opts)->member) \
