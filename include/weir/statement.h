@@ -99,7 +99,8 @@ WEIR_API void weir_copy_abort(struct weir_copy *copy, const char *reason);
 
 /* ---- without blocking ------------------------------------------------------------------------ */
 
-/** A statement under way, for event loops. */
+/** A statement under way, for event loops. No call waits but one: the first call on a connection on
+ * which something was given up waits for the end of that, up to reset_timeout. */
 struct weir_execution;
 WEIR_API int weir_execution_start(struct weir_connection *connection, const char *sql,
                                   const struct weir_statement_opts *opts,

@@ -66,27 +66,43 @@ static int errand_validate(struct slot *slot, bool wants_ping, struct weir_error
     return r;
 }
 
+/* False: memory ran out, or it is not in the connection's encoding. Then nothing may take its
+ * place: a setting without its value would open to one tenant what is another's. */
+static bool setting_write(PGconn *conn, FILE *text, const char *name, const char *value)
+{
+    char *name_literal = PQescapeLiteral(conn, name, strlen(name));
+    char *value_literal = PQescapeLiteral(conn, value, strlen(value));
+    bool is_written = name_literal && value_literal;
+
+    if (is_written)
+        fprintf(text, "set_config(%s, %s, false)", name_literal, value_literal);
+    PQfreemem(name_literal);
+    PQfreemem(value_literal);
+    return is_written;
+}
+
 static int settings_apply(struct slot *slot, const char *settings, struct weir_error **ret_error)
 {
     CLEANUP(freep) char *sql = NULL;
     size_t length = 0;
     FILE *text = open_memstream(&sql, &length);
+    bool is_written = true, is_whole;
 
     if (!text)
         return failure_memory(ret_error);
     fputs("SELECT ", text);
-    for (const char *name = settings; *name;) {
+    for (const char *name = settings; *name && is_written;) {
         const char *value = name + strlen(name) + 1;
-        char *name_literal = PQescapeLiteral(slot->conn, name, strlen(name));
-        char *value_literal = PQescapeLiteral(slot->conn, value, strlen(value));
-        fprintf(text, "%sset_config(%s, %s, false)", name == settings ? "" : ", ",
-                name_literal ? name_literal : "NULL", value_literal ? value_literal : "NULL");
-        PQfreemem(name_literal);
-        PQfreemem(value_literal);
+        if (name != settings)
+            fputs(", ", text);
+        is_written = setting_write(slot->conn, text, name, value);
         name = value + strlen(value) + 1;
     }
-    if (fclose(text))
+    is_whole = !ferror(text);
+    if (fclose(text) || !is_whole)
         return failure_memory(ret_error);
+    if (!is_written)
+        return failure_of_libpq(ret_error, slot->conn, "a setting of the acquire");
     slot->has_settings = true;
     return exchange_command(slot, sql, slot->errand.deadline_ns, (const void *)settings_apply, NULL,
                             ret_error);

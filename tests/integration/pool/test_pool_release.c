@@ -480,6 +480,26 @@ static void a_discarded_connection_is_closed(void **state)
     PQfinish(admin);
 }
 
+/* libpq cannot write it down: the request fails, and is never served without its setting. */
+static void a_setting_in_no_encoding_is_refused(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("no-encoding", 1, 1);
+    struct pool_fixture fixture;
+    struct weir_setting setting = {"weir.tenant", "acme\xc3"};
+    struct weir_acquire_opts acquire = {
+        .size = sizeof(acquire), .settings = &setting, .settings_count = 1};
+    struct weir_connection *connection;
+
+    (void)state;
+    fixture = pool_fixture_open(&opts, NULL);
+    assert_int_equal(refusal(fixture.pool, &acquire, NULL), WEIR_ERROR_USAGE);
+    setting.value = "acme";
+    connection = hold_with(fixture.pool, &acquire);
+    assert_string_equal(ask(connection, "SELECT current_setting('weir.tenant')"), "acme");
+    give_back(connection);
+    pool_fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +516,7 @@ int main(void)
         cmocka_unit_test(nothing_runs_on_after_its_release),
         cmocka_unit_test(a_reset_that_takes_too_long_replaces_the_connection),
         cmocka_unit_test(a_discarded_connection_is_closed),
+        cmocka_unit_test(a_setting_in_no_encoding_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
