@@ -179,10 +179,21 @@ int weir_pipeline_open(struct weir_connection *connection, int32_t timeout_ms,
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+/* The statement that the server comes to. Its own Parse is part of it: the server answers the two
+ * together, so that the statement's time would be over when the Parse's answer is read. */
+static const struct item *item_oldest_statement(const struct weir_pipeline *pipeline)
+{
+    const struct item *item = pipeline->first, *next = item ? item->next : NULL;
+    bool is_its_parse = next && item->kind == ITEM_PARSE && next->kind == ITEM_STATEMENT &&
+                        next->entry == item->entry;
+
+    return is_its_parse ? next : item;
+}
+
 /* The server comes to the oldest one. */
 static void pipeline_begin_oldest(struct weir_pipeline *pipeline)
 {
-    const struct item *item = pipeline->first;
+    const struct item *item = item_oldest_statement(pipeline);
     struct account_opts told;
 
     if (!item || item->kind != ITEM_STATEMENT || pipeline->is_aborted || !pipeline->is_flushed ||
@@ -380,8 +391,19 @@ static const char *sqlstate_of(const PGresult *result)
     return NULL;
 }
 
+/* A statement whose Parse failed has failed as it would have without a name. */
+static void pipeline_end_unparsed(struct weir_pipeline *pipeline, PGresult *result)
+{
+    int r = failure_of_result(&pipeline->parse_error, result, pipeline->busy.slot->conn);
+
+    if (!pipeline->account.is_open)
+        return;
+    account_result(&pipeline->account, result);
+    account_end_within(&pipeline->account, (enum weir_error_category)r);
+}
+
 /* A Parse or a DEALLOCATE of ours. */
-static void pipeline_take_event(struct weir_pipeline *pipeline, const PGresult *result)
+static void pipeline_take_event(struct weir_pipeline *pipeline, PGresult *result)
 {
     struct slot *slot = pipeline->busy.slot;
     const struct item *item = pipeline->first;
@@ -394,7 +416,7 @@ static void pipeline_take_event(struct weir_pipeline *pipeline, const PGresult *
     if (!is_done && is_parse) {
         prepared_drop(slot->prepared, item->entry);
         if (PQresultStatus(result) != PGRES_PIPELINE_ABORTED && !pipeline->parse_error)
-            (void)failure_of_result(&pipeline->parse_error, result, slot->conn);
+            pipeline_end_unparsed(pipeline, result);
     }
     pipeline->is_aborted |= !is_done;
     pipeline_advance(pipeline);
