@@ -21,7 +21,8 @@ extern "C" {
 
 struct weir_error;
 
-/** Kinds of failure. Which SQLSTATE belongs where: shim/pool/sqlstate.def, by class and by code. */
+/** Kinds of failure. Those from the server go by the SQLSTATE's class, some by its code: the table
+ * in docs/POOL.md. */
 enum weir_error_category {
     WEIR_OK = 0,
 

@@ -40,7 +40,7 @@ static struct weir_connection *acquire_at_once(struct weir_pool *pool, const cha
         return NULL;
     }
     lease = atomic_load_explicit(&slot->lease, memory_order_relaxed) + 1;
-    holder_write(slot, caller, call_site, NULL);
+    holder_write(slot, caller, call_site ? &(struct holder_words){.call_site = call_site} : NULL);
     slot->wait_ns = 0;
     atomic_store_explicit(&slot->lease, lease, memory_order_release);
     hold_sample(slot);
@@ -79,7 +79,7 @@ int weir_pool_acquire(struct weir_pool *pool, const struct weir_acquire_opts *op
 
 struct weir_acquire {
     struct request request;
-    char *call_site, *tenant;
+    char *call_site, *tenant, *traceparent;
 };
 
 static struct weir_acquire *acquire_free(struct weir_acquire *acquire)
@@ -90,6 +90,7 @@ static struct weir_acquire *acquire_free(struct weir_acquire *acquire)
         (void)close(acquire->request.waiter.event_fd);
     free(acquire->call_site);
     free(acquire->tenant);
+    free(acquire->traceparent);
     free(acquire);
     return NULL;
 }
@@ -117,10 +118,13 @@ int weir_acquire_start(struct weir_pool *pool, const struct weir_acquire_opts *o
     if (opts)
         memcpy(&kept, opts, opts->size < sizeof(kept) ? opts->size : sizeof(kept));
     kept.size = sizeof(kept);
-    if (text_copy(kept.call_site, &acquire->call_site) || text_copy(kept.tenant, &acquire->tenant))
+    if (text_copy(kept.call_site, &acquire->call_site) ||
+        text_copy(kept.tenant, &acquire->tenant) ||
+        text_copy(kept.traceparent, &acquire->traceparent))
         return failure_memory(ret_error);
     kept.call_site = acquire->call_site;
     kept.tenant = acquire->tenant;
+    kept.traceparent = acquire->traceparent;
     fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return failure(ret_error, WEIR_ERROR_RESOURCE, "weir_acquire_start: no descriptor: %s",

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/cancel.h"
 #include "shim/pool/dice.h"
-#include "shim/pool/exchange.h"
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
+#include "shim/session/cancel.h"
+#include "shim/session/exchange.h"
+#include "shim/session/log.h"
 
 enum {
     PARAMS_MAX = 12,

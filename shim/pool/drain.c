@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/cancel.h"
 #include "shim/pool/house.h"
+#include "shim/session/cancel.h"
 
 enum {
     CUTS_MAX = 4096,   /* reported; more are only cut */
@@ -123,9 +123,8 @@ static void cut_record(const struct slot *slot, uint64_t lease, struct cut *cut)
 {
     const struct weir_pool *pool = slot->pool;
     uint64_t now_ns = clock_monotonic_ns();
-    uint32_t thread;
 
-    (void)holder_read(slot, lease, &cut->holder, &thread);
+    (void)holder_read(slot, lease, &cut->holder);
     cut->pool = strdup(pool->options.name);
     cut->statement = slot_statement(slot);
     cut->told = (struct weir_drain_cut){

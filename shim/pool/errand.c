@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/exchange.h"
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
+#include "shim/session/exchange.h"
+#include "shim/session/log.h"
 
 CLEANUP_DEFINE(struct weir_error *, error_freep, weir_error_free)
 

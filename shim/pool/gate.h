@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "shim/pool/slot.h"
+#include "shim/session/slot.h"
 
 enum gate_bit {
     GATE_WAITED = 1u << 0, /* somebody is in the queue */

@@ -6,12 +6,13 @@
 
 #include "base/clock.h"
 #include "include/weir/manager.h"
-#include "shim/pool/failure.h"
 #include "shim/pool/gate.h"
-#include "shim/pool/pool.h"
 #include "shim/pool/queue.h"
 #include "shim/pool/sizing.h"
 #include "shim/pool/target.h"
+#include "shim/session/failure.h"
+#include "shim/session/holder.h"
+#include "shim/session/pool.h"
 
 /* What the server says of itself; -1 unknown. */
 struct server_limits {
@@ -193,8 +194,6 @@ static inline void hold_sample(struct slot *slot)
 
 /* ---- others ---------------------------------------------------------------------------------- */
 
-void holder_write(struct slot *slot, const void *caller, const char *call_site, const char *tenant);
-
 void limits_ask(struct slot *slot, uint64_t deadline_ns);
 
 /* manager.c */
@@ -221,4 +220,3 @@ void manager_unload(struct weir_manager *manager);
 /* In a forked child: the pool has no connection, no request and no errand; sockets of the parent
  * are out of reach. */
 void pool_fork_child(struct weir_pool *pool);
-void holder_fork_child(void);

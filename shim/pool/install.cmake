@@ -1,5 +1,5 @@
 # What a packager finds of the connection manager; the package around it: cmake/WeirInstall.cmake.
-set_target_properties(weir PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 1)
+set_target_properties(weir PROPERTIES VERSION 1.0.0 SOVERSION 1)
 target_include_directories(weir INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 set(weir_headers error.h manager.h pool.h statement.h transaction.h)
 list(TRANSFORM weir_headers PREPEND ${CMAKE_SOURCE_DIR}/include/weir/)

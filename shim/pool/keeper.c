@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
 #include "shim/pool/stats.h"
+#include "shim/session/log.h"
 
 enum {
     LOOK_BUSY_MS = 25, /* between looks */
@@ -26,7 +26,7 @@ enum {
 /* What a look found to tell, once the pool's mutex is free. */
 struct leak {
     struct holder_text holder;
-    uint32_t thread, backend_pid;
+    uint32_t backend_pid;
     uint64_t held_ns;
     char *statement; /* its last; NULL: no memory */
 };
@@ -87,7 +87,7 @@ static void look_at_held(struct look *look, struct slot *slot, uint64_t lease, u
         return;
     leak->held_ns = held_ns;
     leak->backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed);
-    if (!holder_read(slot, lease, &leak->holder, &leak->thread))
+    if (!holder_read(slot, lease, &leak->holder))
         return; /* released just now */
     leak->statement = slot_statement(slot);
     slot->is_leak_told = true;
@@ -257,13 +257,14 @@ static void leaks_tell(struct look *look)
             .statement = leak->statement,
             .call_site = leak->holder.call_site,
             .tenant = leak->holder.tenant,
-            .thread = leak->thread,
+            .traceparent = leak->holder.traceparent,
+            .thread = leak->holder.thread,
             .backend_pid = leak->backend_pid,
             .duration_ns = leak->held_ns,
         };
         (void)snprintf(message, sizeof(message),
                        "a connection is held for %.1f s by thread %u, acquired at %s",
-                       (double)leak->held_ns / (double)NS_PER_S, leak->thread,
+                       (double)leak->held_ns / (double)NS_PER_S, leak->holder.thread,
                        leak->holder.call_site);
         log_tell(look->pool, &entry);
         free(leak->statement);

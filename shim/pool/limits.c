@@ -1,8 +1,8 @@
 /* What the server allows: asked once a server, on a new connection before anybody has it. */
 #include <stdlib.h>
 
-#include "shim/pool/exchange.h"
 #include "shim/pool/house.h"
+#include "shim/session/exchange.h"
 
 /* reserved_connections exists since version 16. */
 static const char limits_query[] =

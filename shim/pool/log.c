@@ -1,4 +1,4 @@
-#include "shim/pool/log.h"
+#include "shim/session/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

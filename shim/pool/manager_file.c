@@ -9,9 +9,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "shim/pool/failure.h"
 #include "shim/pool/manager_lines.h"
-#include "shim/pool/options_table.h"
+#include "shim/session/failure.h"
+#include "shim/session/options_table.h"
 
 enum {
     FILE_BYTES_MAX = 1024 * 1024,

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/exchange.h"
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
+#include "shim/session/exchange.h"
+#include "shim/session/log.h"
 
 /* ---- handles --------------------------------------------------------------------------------- */
 
@@ -114,7 +114,6 @@ static void rolled_back_tell(struct slot *slot, uint64_t lease)
     struct weir_pool *pool = slot->pool;
     CLEANUP(freep) char *statement = NULL;
     struct holder_text holder;
-    uint32_t thread;
     struct weir_log_entry entry = {
         .kind = WEIR_LOG_ROLLED_BACK,
         .message = "released with an open transaction, which is rolled back",
@@ -123,12 +122,13 @@ static void rolled_back_tell(struct slot *slot, uint64_t lease)
     pool_count(&pool->counters.rolled_back);
     if (!log_is_wanted(pool))
         return;
-    (void)holder_read(slot, lease, &holder, &thread);
+    (void)holder_read(slot, lease, &holder);
     statement = slot_statement(slot);
     entry.statement = statement;
     entry.call_site = holder.call_site;
     entry.tenant = holder.tenant;
-    entry.thread = thread;
+    entry.thread = holder.thread;
+    entry.traceparent = holder.traceparent;
     entry.backend_pid = atomic_load_explicit(&slot->backend_pid, memory_order_relaxed);
     log_tell(pool, &entry);
 }

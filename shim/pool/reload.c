@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "shim/pool/house.h"
-#include "shim/pool/log.h"
 #include "shim/pool/manager_file.h"
+#include "shim/session/log.h"
 
 CLEANUP_DEFINE(struct weir_pool *, pool_unrefp, weir_pool_unref)
 

@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "shim/pool/canceller.h"
-#include "shim/pool/log.h"
+#include "shim/session/log.h"
 
 #define OPTION_SET(opts, member)                                                                   \
     ((opts) && (opts)->size >= offsetof(struct weir_acquire_opts, member) + sizeof((opts)->member) \
@@ -215,6 +215,7 @@ int request_begin(struct request *request, struct weir_pool *pool,
     request->caller = caller;
     request->call_site = OPTION_SET(opts, call_site);
     request->tenant = OPTION_SET(opts, tenant);
+    request->traceparent = OPTION_SET(opts, traceparent);
     request->begin_ns = clock_monotonic_ns();
     request->waiter.deadline_ns =
         request->begin_ns + (timeout_ms > 0 ? (uint64_t)timeout_ms * NS_PER_MS
@@ -344,6 +345,7 @@ int request_end(struct request *request, struct weir_connection **ret_connection
 {
     struct slot *slot = request->waiter.slot;
     struct weir_pool *pool = request->waiter.pool;
+    struct holder_words said;
     bool is_granted;
 
     canceller_leave(&request->waiter);
@@ -354,7 +356,8 @@ int request_end(struct request *request, struct weir_connection **ret_connection
         return request_fail(request, ret_error);
     slot->wait_ns = clock_monotonic_ns() - request->begin_ns;
     hold_sample(slot);
-    holder_write(slot, request->caller, request->call_site, request->tenant);
+    said = (struct holder_words){request->call_site, request->tenant, request->traceparent};
+    holder_write(slot, request->caller, &said);
     pool->table->acquire_end(&request->probe, slot->probe, WEIR_FAILURE_NONE, NULL);
     *ret_connection = slot_handle(slot, atomic_load_explicit(&slot->lease, memory_order_relaxed));
     return 0;

@@ -8,7 +8,7 @@ struct request {
     struct waiter waiter;
     struct weir_probe_acquire probe;
     const void *caller;
-    const char *call_site, *tenant; /* borrowed; weir_acquire keeps copies */
+    const char *call_site, *tenant, *traceparent; /* borrowed; weir_acquire keeps copies */
     uint64_t begin_ns;
 };
 

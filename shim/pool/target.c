@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "shim/pool/failure.h"
+#include "shim/session/failure.h"
 
 static void conninfo_freep(PQconninfoOption **options)
 {

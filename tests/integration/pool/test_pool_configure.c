@@ -16,7 +16,7 @@ static const struct option_row {
 #define KIND_PARAMETERS    false
 #define OPTION(field, kind, otherwise, least, most, what)                                          \
     {#field, offsetof(struct weir_pool_opts, field), otherwise, least, most, KIND_##kind},
-#include "shim/pool/options.def"
+#include "shim/session/options.def"
 #undef OPTION
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -22,7 +22,7 @@ static void deadlines_are_kept(void **state)
         assert_int_equal(refusal(fixture.pool, &acquire, message), WEIR_ERROR_TIMEOUT);
         ms = elapsed_ms(begin_ns);
         print_message("%d ms: returned after %u ms\n", times_ms[i], ms);
-        assert_in_range(ms, times_ms[i], times_ms[i] + LATE_MS);
+        assert_in_range(ms, times_ms[i], (unsigned)times_ms[i] + LATE_MS);
         assert_non_null(strstr(message, "deadline"));
         assert_non_null(strstr(message, "1 of 1 open"));
     }

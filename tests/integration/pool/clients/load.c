@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "include/weir/transaction.h"
 #include "tell.h"
+#include "tests/integration/pool/stall.h"
 
 enum {
     CATEGORIES = 64,
@@ -101,6 +102,14 @@ static double ms_of(uint64_t ns)
     return (double)ns / (double)NS_PER_MS;
 }
 
+/* Past the deadline, but for what the machine let everybody wait since. */
+static uint64_t late_of(const struct step *step, uint64_t end_ns)
+{
+    uint64_t late_ns = end_ns - step->deadline_ns, machine_ns = stalled_ns(step->deadline_ns);
+
+    return late_ns > machine_ns ? late_ns - machine_ns : 0;
+}
+
 static void failure_tell(const struct round *round, const struct step *step, uint64_t end_ns,
                          const struct weir_error *error)
 {
@@ -128,7 +137,7 @@ static bool step_end(struct round *round, const struct step *step, int result,
     if (is_acquire)
         most_note(&acquire_longest_ns, end_ns - step->begin_ns);
     if (end_ns > step->deadline_ns)
-        most_note(is_acquire ? &acquire_late_ns : &statement_late_ns, end_ns - step->deadline_ns);
+        most_note(is_acquire ? &acquire_late_ns : &statement_late_ns, late_of(step, end_ns));
     if (!result)
         return true;
     if (!round->category) { /* what follows from the first failure is not counted again */

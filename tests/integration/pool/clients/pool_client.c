@@ -3,7 +3,7 @@
  *
  *   pool_client conninfo=… [OPTION=NUMBER …] [load=THREADS:WORK[:SQL] …] [hooks=NAME,…] …
  *
- * OPTION is any of shim/pool/options.def. Lines of standard input: go; mark NAME; sums; stats;
+ * OPTION is any of shim/session/options.def. Lines of standard input: go; mark NAME; sums; stats;
  * health; evict; rotate PASSWORD; hook NAME MODE [COUNT]; drain MS; stop. At its end it stops, too.
  */
 #include <errno.h>
@@ -37,7 +37,7 @@ static bool pool_option_set(struct weir_pool_opts *opts, const char *name, int32
         opts->field = value;                                                                       \
         return true;                                                                               \
     }
-#include "shim/pool/options.def"
+#include "shim/session/options.def"
 #undef OPTION
     return false;
 }

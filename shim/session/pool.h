@@ -1,0 +1,17 @@
+/* What a session asks of the pool around it. Declared here, defined by shim/pool: includes and
+ * links point from the pool to the session only. */
+#pragma once
+
+#include "shim/probe/table.h"
+#include "shim/session/crew.h"
+#include "shim/session/options.h"
+#include "shim/session/slot.h"
+
+const struct options *pool_options(const struct weir_pool *pool);
+struct crew *pool_crew(struct weir_pool *pool);
+/* The functions of the process's one probe. */
+const struct probe_table *pool_probe(const struct weir_pool *pool);
+
+/* weir_pool_acquire() with the address that the call site is derived from. */
+int pool_acquire(struct weir_pool *pool, const struct weir_acquire_opts *opts, const void *caller,
+                 struct weir_connection **ret_connection, struct weir_error **ret_error);
