@@ -289,7 +289,7 @@ void account_result(struct account *account, PGresult *result)
 {
     struct statement_part part;
 
-    switch (PQresultStatus(result)) {
+    switch ((int)PQresultStatus(result)) { /* a newer libpq has more of them */
     case PGRES_SINGLE_TUPLE:
         account->rows += (uint64_t)PQntuples(result);
         return;
@@ -300,14 +300,7 @@ void account_result(struct account *account, PGresult *result)
     case PGRES_COPY_BOTH:
         account->flags |= WEIR_STATEMENT_COPY_OUT;
         return;
-    case PGRES_EMPTY_QUERY:
-    case PGRES_COMMAND_OK:
-    case PGRES_TUPLES_OK:
-    case PGRES_BAD_RESPONSE:
-    case PGRES_NONFATAL_ERROR:
-    case PGRES_FATAL_ERROR:
-    case PGRES_PIPELINE_SYNC:
-    case PGRES_PIPELINE_ABORTED:
+    default:
         break;
     }
     /* A lost connection may follow the error that says why. */
