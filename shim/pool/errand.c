@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "shim/pool/house.h"
@@ -345,9 +346,14 @@ void errand_start(struct slot *slot, enum errand_kind kind, uint64_t deadline_ns
 
 void errand_abandon(struct slot *slot)
 {
+    int fd = atomic_load_explicit(&slot->fd, memory_order_relaxed);
     struct weir_pool *pool = slot->pool;
 
     slot->errand.is_abandoned = true;
+    /* It no longer counts here, so it must not be open there: the server may have no more of us
+     * than the maximum. Who hangs in it is told so by the socket. */
+    if (fd >= 0)
+        (void)shutdown(fd, SHUT_RDWR); /* gone already is as good */
     pool_leave_tenant(slot);
     pool->total--;
     if (slot->waiter) {

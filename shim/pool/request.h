@@ -25,6 +25,10 @@ void request_give_up(struct request *request, enum weir_error_category category)
 int request_end(struct request *request, struct weir_connection **ret_connection,
                 struct weir_error **ret_error);
 
+/* weir_pool_acquire() with the address that the call site is derived from. */
+int pool_acquire(struct weir_pool *pool, const struct weir_acquire_opts *opts, const void *caller,
+                 struct weir_connection **ret_connection, struct weir_error **ret_error);
+
 static inline bool request_is_over(const struct request *request)
 {
     return atomic_load_explicit(&request->waiter.word, memory_order_acquire) == WORD_OVER;

@@ -279,11 +279,16 @@ static int item_send(struct weir_pipeline *pipeline, const struct item *item)
     const struct weir_statement_opts *opts = &item->arguments.opts;
     PGconn *conn = pipeline->busy.slot->conn;
 
-    if (item->entry)
-        return PQsendQueryPrepared(conn, item->entry->name, opts->count, opts->values,
-                                   opts->lengths, opts->formats, opts->result_format);
-    return PQsendQueryParams(conn, item->arguments.sql.bytes, opts->count, opts->types,
-                             opts->values, opts->lengths, opts->formats, opts->result_format);
+    int is_sent =
+        item->entry
+            ? PQsendQueryPrepared(conn, item->entry->name, opts->count, opts->values, opts->lengths,
+                                  opts->formats, opts->result_format)
+            : PQsendQueryParams(conn, item->arguments.sql.bytes, opts->count, opts->types,
+                                opts->values, opts->lengths, opts->formats, opts->result_format);
+
+    /* Else the server keeps an answer back until its buffer is full or the part ends, and a quick
+     * statement would be charged with the slow one behind it. */
+    return is_sent && PQsendFlushRequest(conn);
 }
 
 /* What libpq does not take after a Parse would leave the list and the server apart. */

@@ -11,7 +11,3 @@ const struct options *pool_options(const struct weir_pool *pool);
 struct crew *pool_crew(struct weir_pool *pool);
 /* The functions of the process's one probe. */
 const struct probe_table *pool_probe(const struct weir_pool *pool);
-
-/* weir_pool_acquire() with the address that the call site is derived from. */
-int pool_acquire(struct weir_pool *pool, const struct weir_acquire_opts *opts, const void *caller,
-                 struct weir_connection **ret_connection, struct weir_error **ret_error);

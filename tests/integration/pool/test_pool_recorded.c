@@ -169,6 +169,33 @@ static void pipelines(void **state)
     assert_memory_equal(told(2, "SELECT $1/$2")->sqlstate, "22012", 5);
 }
 
+/* Also not that of one behind it, nor with names: a Parse is part of its statement. */
+static void pipelines_of_prepared_ones(void **state)
+{
+    struct weir_statement_opts opts = {.size = sizeof(opts), .is_prepared = 1};
+    struct weir_pipeline *pipeline = NULL;
+    PGresult *result = NULL;
+
+    (void)state;
+    CHECK(weir_pipeline_open(held.connection, 0, &pipeline, &error));
+    CHECK(weir_pipeline_add(pipeline, "SELECT 'quick', 1", &opts, &error));
+    CHECK(weir_pipeline_add(pipeline, "SELECT pg_sleep(0.2), 'slow'", &opts, &error));
+    CHECK(weir_pipeline_add(pipeline, "SELECT nothing FROM nowhere", &opts, &error));
+    CHECK(weir_pipeline_sync(pipeline, &error));
+    for (int i = 0; i < 3; i++) {
+        (void)weir_pipeline_next(pipeline, &result, NULL);
+        PQclear(result);
+        result = NULL;
+    }
+    weir_pipeline_close(pipeline);
+    fake_agent_drain(&agent);
+    assert_int_equal(fake_agent_count(&agent, RECORD_STATEMENT), 3);
+    assert_in_range(told(0, "SELECT $1, $2")->duration_ns, 1, 150 * NS_PER_MS);
+    assert_in_range(told(1, "SELECT pg_sleep($1), $2")->duration_ns, 190 * NS_PER_MS,
+                    10 * NS_PER_S);
+    assert_memory_equal(told(2, "SELECT nothing FROM nowhere")->sqlstate, "42P01", 5);
+}
+
 static void given_up(void **state)
 {
     struct weir_stream *stream = NULL;
@@ -192,7 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_each),     cmocka_unit_test(strings_of_several),
         cmocka_unit_test(transactions), cmocka_unit_test(prepared_ones),
-        cmocka_unit_test(pipelines),    cmocka_unit_test(given_up),
+        cmocka_unit_test(pipelines),    cmocka_unit_test(pipelines_of_prepared_ones),
+        cmocka_unit_test(given_up),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
