@@ -352,11 +352,13 @@ static uint32_t connects_wanted(const struct weir_pool *pool)
     uint32_t max = (uint32_t)OPTION_OF(&pool->options, connections_max);
     uint32_t min = (uint32_t)OPTION_OF(&pool->options, connections_min);
     struct queue_rule rule = pool_queue_rule(pool);
-    uint32_t room = pool->total < max ? max - pool->total : 0, waiting, wanted;
+    uint32_t room = pool->total < max ? max - pool->total : 0, waiting = 0, wanted;
 
     if (pool->rules & RULE_DRAINING || !room)
         return 0;
-    waiting = pool->queue.waiting ? queue_servable(&pool->queue, &rule, max) : 0;
+    /* Who waits for a suspended pool may find connections enough when it is resumed. */
+    if (pool->queue.waiting && !(pool->rules & RULE_SUSPENDED))
+        waiting = queue_servable(&pool->queue, &rule, max);
     wanted = waiting > attempts->running ? waiting - attempts->running : 0;
     if (pool->total < min && min - pool->total > wanted)
         wanted = min - pool->total;

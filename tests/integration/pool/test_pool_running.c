@@ -238,9 +238,37 @@ static void suspension_stops_the_load_and_resuming_starts_it(void **state)
     pool_fixture_close(&fixture);
 }
 
+/* There may be enough of them when it is resumed. */
+static void a_suspended_pool_opens_nothing_for_who_waits(void **state)
+{
+    struct weir_pool_opts opts = pool_opts("suspend-idle", 0, 4);
+    struct pool_fixture fixture = pool_fixture_open(&opts, NULL);
+    struct weir_connection *connection = hold(fixture.pool);
+    struct weir_acquire *waiting[3];
+
+    (void)state;
+    give_back(connection);
+    AWAIT(pool_stats(fixture.pool).idle == 1);
+    weir_pool_suspend(fixture.pool);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(weir_acquire_start(fixture.pool, NULL, &waiting[i], &error));
+    pass_ms(100);
+    assert_int_equal(pool_stats(fixture.pool).connected, 1);
+    assert_int_equal(pool_stats(fixture.pool).connecting, 0);
+    weir_pool_resume(fixture.pool);
+    for (unsigned i = 0; i < 3; i++) {
+        int r;
+        AWAIT((r = weir_acquire_step(waiting[i], &connection, NULL)) != WEIR_PENDING);
+        assert_int_equal(r, 0);
+        give_back(connection);
+    }
+    pool_fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_suspended_pool_opens_nothing_for_who_waits),
         cmocka_unit_test(limits_change_under_load),
         cmocka_unit_test(a_smaller_maximum_closes_used_ones_on_release),
         cmocka_unit_test(times_change_at_once),
